@@ -1,0 +1,76 @@
+use crate::{
+    pages::{Chat, Letter, NotFound, Open, Settings, Start},
+    state::Messenger,
+    text::Language,
+};
+use leptos::prelude::*;
+use leptos_meta::provide_meta_context;
+use leptos_router::{
+    components::{FlatRoutes, Route, Router},
+    path,
+};
+
+/// All pages. The same in the first moment of every browser as on the server.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    let messenger = Messenger::provide();
+    let language = RwSignal::new(Language::English);
+    provide_context(language);
+    Effect::new(move || {
+        if let Some(chosen) = Language::chosen() {
+            language.set(chosen);
+        }
+    });
+    Effect::new(move || {
+        if let Some(root) = document().document_element() {
+            let _ = root.set_attribute("lang", language.get().tag());
+        }
+    });
+    // The page is ready for a click when its buttons are: one turn after they were told so.
+    Effect::new(move || {
+        messenger.hydrated.set(true);
+        set_timeout(
+            || {
+                if let Some(root) = document().document_element() {
+                    let _ = root.set_attribute("data-hydrated", "true");
+                }
+            },
+            core::time::Duration::ZERO,
+        );
+    });
+    // Languages are known only after hydration; another one builds the pages anew.
+    let shown = Memo::new(move |_| language.get());
+    let covered = move || messenger.dialogs.get() > 0;
+    view! {
+        <div
+            class="app"
+            inert=covered
+            aria-hidden=move || covered().then_some("true")
+        >
+            {move || {
+                shown.track();
+                view! {
+                    <Router>
+                        <FlatRoutes fallback=NotFound>
+                            <Route path=path!("/") view=Start />
+                            <Route path=path!("/letter") view=Letter />
+                            <Route path=path!("/i") view=Open />
+                            <Route path=path!("/chat") view=Chat />
+                            <Route path=path!("/settings") view=Settings />
+                        </FlatRoutes>
+                    </Router>
+                }
+            }}
+        </div>
+    }
+}
+
+/// Brings the page to life. `<html data-hydrated="true">` says when it is ready for a click.
+#[cfg(feature = "hydrate")]
+pub fn hydrate(platform: std::rc::Rc<dyn crate::platform::Platform>) {
+    leptos::mount::hydrate_body(move || {
+        provide_context(crate::state::Port::new(platform));
+        view! { <App /> }
+    });
+}

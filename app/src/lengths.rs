@@ -1,0 +1,58 @@
+//! How much room a text has left. Limits are in bytes; people are told about characters.
+
+use crate::text::Text;
+use rly_protocol::limits::{NAME_MAX, TEXT_MAX};
+
+/// From how many bytes before the limit on a person is told.
+const NEAR: usize = 2_000;
+
+/// What to say about a text's length; nothing while there is plenty of room.
+pub fn hint(t: &Text, text: &str) -> Option<String> {
+    // Bytes for each character so far: a kind guess at what is still to come.
+    let per_char = text.len().div_ceil(text.chars().count().max(1)).max(1);
+    match TEXT_MAX.checked_sub(text.len()) {
+        Some(left) if left > NEAR => None,
+        Some(left) => Some((t.bytes_left)(left / per_char)),
+        None => Some((t.bytes_over)((text.len() - TEXT_MAX).div_ceil(per_char))),
+    }
+}
+
+/// Whether a text fits.
+pub fn fits(text: &str) -> bool {
+    text.len() <= TEXT_MAX
+}
+
+/// A name without blanks around it, if it is one.
+pub fn name(text: &str) -> Option<String> {
+    let name = text.trim();
+    (!name.is_empty() && name.len() <= NAME_MAX).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::ENGLISH as T;
+
+    #[test]
+    fn near_the_limit_one_is_told() {
+        assert_eq!(hint(&T, "hello"), None);
+        assert_eq!(hint(&T, &"x".repeat(TEXT_MAX - NEAR - 1)), None);
+        assert_eq!(
+            hint(&T, &"x".repeat(TEXT_MAX - 10)),
+            Some("Room for about 10 more characters.".into())
+        );
+        let over = "é".repeat(TEXT_MAX / 2 + 3);
+        assert_eq!(
+            hint(&T, &over),
+            Some("About 3 characters too long. Please shorten it a little.".into())
+        );
+        assert!(!fits(&over) && fits(&"x".repeat(TEXT_MAX)));
+    }
+
+    #[test]
+    fn a_name_is_what_remains_without_blanks() {
+        assert_eq!(name("  Ada \n"), Some("Ada".into()));
+        assert_eq!(name("   "), None);
+        assert_eq!(name(&"x".repeat(NAME_MAX + 1)), None);
+    }
+}

@@ -1,0 +1,29 @@
+//! The pages, one for each path.
+
+mod chat;
+mod letter;
+mod not_found;
+mod open;
+mod settings;
+mod start;
+
+pub use chat::Chat;
+pub use letter::Letter;
+pub use not_found::NotFound;
+pub use open::Open;
+pub use settings::Settings;
+pub use start::Start;
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_location;
+
+/// The fragment, without `#`. Nothing until the page is hydrated: the server does not know it.
+fn use_fragment() -> Signal<Option<String>> {
+    let hash = use_location().hash;
+    let fragment = RwSignal::new(None);
+    Effect::new(move || {
+        let hash = hash.get();
+        fragment.set(Some(hash.strip_prefix('#').unwrap_or(&hash).to_owned()));
+    });
+    fragment.into()
+}

@@ -1,0 +1,214 @@
+//! Receiving: from an envelope to a message in its place.
+
+use crate::{
+    context::{Cx, SimState},
+    conversation::Conversation,
+    envelope::Parcel,
+    inner::{self, Inner, Receipt},
+    io::table,
+    machine::Machine,
+    parse::checked_name,
+    record::{ContentRecord, key, put},
+};
+use bytes::Bytes;
+use rly_crypto::{MlsError, Received};
+use rly_protocol::{
+    Decode, DecodeError, EnvelopeId, QueueId, Timestamp,
+    frame::{Kind, Notice},
+};
+
+/// Messages that may wait for an earlier one,
+const HELD_MAX: usize = 64;
+/// and how long, in seconds, before the gap is shown.
+const HELD_SECONDS: u64 = 10;
+
+impl Conversation {
+    /// Takes an envelope from one of the routes' mailboxes.
+    pub fn receive(&mut self, cx: &mut Cx, me: &SimState, route: usize, id: &EnvelopeId, body: &[u8]) {
+        if self.contact.blocked || !self.note_seen(cx, id.0) {
+            return;
+        }
+        let Some(own_route) = self.contact.routes.get(route) else {
+            return;
+        };
+        // Not sealed with our outer key: not from anybody who has our card.
+        let Ok(plain) = own_route.own_outer_key().open(body) else {
+            return;
+        };
+        if core::mem::take(&mut self.local.gone) {
+            self.local_dirty = true;
+        }
+        match Parcel::from_bytes(&plain) {
+            Ok(Parcel::Message { message }) => self.receive_mls(cx, route, &message),
+            Ok(Parcel::Rejoin {
+                number,
+                sim_key,
+                key_package,
+                signature,
+            }) => {
+                self.receive_rejoin(cx, me, route, number, &sim_key, &key_package, &signature);
+            }
+            Ok(Parcel::Welcome { number, welcome }) => self.receive_welcome(cx, me, route, number, &welcome),
+            // The route exists: its Join was taken. This one is a repetition.
+            Ok(Parcel::Join { .. }) => {}
+            Err(DecodeError::Invalid) => self.add_newer(cx),
+            Err(_) => {}
+        }
+    }
+
+    fn add_newer(&mut self, cx: &mut Cx) {
+        let id = cx.random();
+        self.add_message(cx.now, id, false, ContentRecord::NeedsNewer, None);
+    }
+
+    fn receive_mls(&mut self, cx: &mut Cx, route: usize, message: &[u8]) {
+        // Without a group the Welcome is still to come; the sender keeps what had no receipt.
+        let Some(group) = self.group_of(route) else { return };
+        match group.process(message) {
+            Ok(Received::Message(plain)) => self.receive_plain(cx, &plain),
+            // A message of the group before a re-join: what had no receipt comes again in the new one.
+            Ok(Received::Commit) | Err(MlsError::OtherGroup) => {}
+            Err(MlsError::Refused | MlsError::WrongMember) => self.add_note(cx, ContentRecord::Unreadable),
+            Err(_) => {
+                // The two ends no longer share a state: an old profile was put back, or somebody
+                // interfered. Say so and make a new group; nothing without a receipt is lost.
+                self.add_note(cx, ContentRecord::Unreadable);
+                self.rejoin_due = true;
+            }
+        }
+    }
+
+    /// Takes an MLS plaintext.
+    pub fn receive_plain(&mut self, cx: &mut Cx, plain: &[u8]) {
+        let Some(message) = Inner::parse(plain) else {
+            return self.add_newer(cx);
+        };
+        match message.kind {
+            inner::RECEIPT => {
+                if let Ok(receipt) = Receipt::from_bytes(&message.body) {
+                    self.receipt(cx, &receipt);
+                }
+            }
+            inner::NAME => {
+                if let Some(Ok(name)) = message.text().map(|name| checked_name(&name)) {
+                    self.contact.name = name;
+                    self.contact_dirty = true;
+                }
+            }
+            _ if message.is_numbered() => self.receive_numbered(cx, message),
+            _ => {}
+        }
+    }
+
+    fn receive_numbered(&mut self, cx: &mut Cx, message: Inner) {
+        if message.stream != self.local.in_stream {
+            // A new stream: the sender made a new group, or sends everything once more.
+            self.release_held(cx);
+            self.local.in_stream = message.stream;
+            (self.local.in_seq, self.local.in_hash) = (0, [0; 32]);
+            self.local_dirty = true;
+        }
+        self.receipt_due = true;
+        if message.seq <= self.local.in_seq {
+            return;
+        }
+        if message.seq == self.local.in_seq + 1 {
+            self.take_in(cx, message);
+            self.take_held(cx);
+        } else {
+            put(&mut cx.out.changes, self.held_key(message.seq), &message);
+            self.held.insert(message.seq, message);
+            self.held_since.get_or_insert(cx.now);
+            if self.held.len() > HELD_MAX {
+                self.release_held(cx);
+            }
+        }
+    }
+
+    fn held_key(&self, seq: u64) -> Vec<u8> {
+        key(table::HELD, &[&self.id, &seq.to_be_bytes()])
+    }
+
+    /// The next message of the stream.
+    fn take_in(&mut self, cx: &mut Cx, message: Inner) {
+        if message.previous != self.local.in_hash {
+            self.add_note(cx, ContentRecord::Fork);
+        }
+        (self.local.in_seq, self.local.in_hash) = (message.seq, message.hash());
+        self.local_dirty = true;
+        if self.note_seen(cx, message.id) {
+            let content = match message.text() {
+                Some(text) => ContentRecord::Text { text },
+                None => ContentRecord::NeedsNewer,
+            };
+            self.add_message(message.at, message.id, false, content, None);
+            self.local.active_at = cx.now;
+        }
+    }
+
+    fn take_held(&mut self, cx: &mut Cx) {
+        while let Some(message) = self.held.remove(&(self.local.in_seq + 1)) {
+            cx.out.changes.delete(self.held_key(message.seq));
+            self.take_in(cx, message);
+        }
+        if self.held.is_empty() {
+            self.held_since = None;
+        }
+    }
+
+    /// What was waited for does not come: show the gap and go on.
+    pub fn release_held(&mut self, cx: &mut Cx) {
+        while let Some((seq, previous)) = self
+            .held
+            .first_key_value()
+            .map(|(seq, message)| (*seq, message.previous))
+        {
+            let missing = seq.saturating_sub(self.local.in_seq + 1);
+            if missing > 0 {
+                self.add_note(
+                    cx,
+                    ContentRecord::Gap {
+                        missing: u32::try_from(missing).unwrap_or(u32::MAX),
+                    },
+                );
+                (self.local.in_seq, self.local.in_hash) = (seq - 1, previous);
+            }
+            self.take_held(cx);
+        }
+        self.held_since = None;
+    }
+
+    /// When the waiting for an earlier message ends.
+    pub fn held_due(&self) -> Option<Timestamp> {
+        self.held_since.map(|since| since.plus_seconds(HELD_SECONDS))
+    }
+}
+
+impl Machine {
+    /// An envelope or notice was delivered. It is acknowledged with this batch, once it is stored.
+    pub(crate) fn delivered(
+        &mut self,
+        cx: &mut Cx,
+        queue: QueueId,
+        kind: Kind,
+        id: EnvelopeId,
+        body: &Bytes,
+    ) {
+        self.state_dirty = true;
+        if kind == Kind::Notice {
+            if let Ok(Notice::InviteOpened { invite, at }) = Notice::from_bytes(body) {
+                self.invite_opened(cx, invite, at);
+            }
+            return;
+        }
+        let Some(me) = &self.sim else { return };
+        let owner = self
+            .conversations
+            .values_mut()
+            .find_map(|c| c.route_of(&queue).map(|route| (route, c)));
+        match owner {
+            Some((route, conversation)) => conversation.receive(cx, me, route, &id, body),
+            None => self.receive_join(cx, &queue, body),
+        }
+    }
+}

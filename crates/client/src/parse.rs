@@ -1,0 +1,47 @@
+//! What people and pages hand in, checked at the edge.
+
+use rly_protocol::{
+    from_base64url,
+    limits::{NAME_MAX, TEXT_MAX},
+};
+use rly_view::FailureCode;
+
+/// An id as pages write it.
+pub(crate) fn parse_id(text: &str) -> Result<[u8; 16], FailureCode> {
+    from_base64url(text)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(FailureCode::NotFound)
+}
+
+/// A text as it may be sent.
+pub(crate) fn checked_text(text: &str) -> Result<(), FailureCode> {
+    if text.trim().is_empty() || text.len() > TEXT_MAX {
+        Err(FailureCode::TextInvalid)
+    } else {
+        Ok(())
+    }
+}
+
+/// A display name without the white space around it.
+pub(crate) fn checked_name(name: &str) -> Result<String, FailureCode> {
+    let name = name.trim();
+    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(FailureCode::NameInvalid);
+    }
+    Ok(name.to_owned())
+}
+
+/// Characters of a text's start.
+const PREVIEW: usize = 120;
+
+/// The start of a text, in one line.
+pub(crate) fn start_of(text: &str) -> String {
+    text.split_whitespace()
+        .take(40)
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(PREVIEW)
+        .collect()
+}

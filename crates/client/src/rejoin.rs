@@ -1,0 +1,186 @@
+//! Re-joining: a new MLS group for a conversation whose old one is lost or in doubt.
+//!
+//! Whoever lost it sends a fresh KeyPackage, signed by the SIM key that the contact knows, with a
+//! number that rises. The contact makes a new group, answers with its Welcome, and sends what had
+//! no receipt again. If both ask at once, the one whose SIM key has the lower SHA-256 makes it.
+
+use crate::{
+    context::{Cx, SimState},
+    conversation::Conversation,
+    envelope::{Parcel, rejoin_message},
+    io::table,
+    record::{ContentRecord, PendingRejoin, key},
+};
+use rly_crypto::{KeyPackageSecrets, MlsError};
+use rly_protocol::{PublicKey, Signature, Timestamp};
+use sha2::{Digest, Sha256};
+
+fn digest(key: &PublicKey) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+/// The shortest time between two re-joins that are asked for here, in seconds.
+const PAUSE: u64 = 30;
+/// A re-join that was not answered for so long is asked for again, in seconds: envelopes expire.
+const RENEW: u64 = 20 * 86_400;
+
+impl Conversation {
+    pub fn rejoin_allowed(&self, now: Timestamp) -> bool {
+        self.rejoin_at.is_none_or(|at| at.plus_seconds(PAUSE) <= now)
+    }
+
+    /// When a re-join that is due may be asked for.
+    pub fn rejoin_due_at(&self) -> Option<Timestamp> {
+        self.rejoin_at
+            .filter(|_| self.rejoin_due)
+            .map(|at| at.plus_seconds(PAUSE))
+    }
+
+    pub fn renew_old_rejoin(&mut self, now: Timestamp) {
+        let old = self
+            .local
+            .rejoin
+            .as_ref()
+            .is_some_and(|pending| Timestamp(pending.number).plus_seconds(RENEW) <= now);
+        self.rejoin_due |= old;
+    }
+
+    /// Asks the contact for a new group. Messages wait until its Welcome comes.
+    pub fn start_rejoin(&mut self, cx: &mut Cx, me: &SimState) {
+        self.rejoin_due = false;
+        self.rejoin_at = Some(cx.now);
+        let route = usize::from(self.local.active);
+        let Some(peer_address) = self.active_route().map(|route| route.peer_address) else {
+            return;
+        };
+        let Ok((key_package, secrets)) = rly_crypto::make_key_package(&me.sim, &me.record.device, cx.rng)
+        else {
+            return;
+        };
+        // The time makes it higher than any number that an earlier device has used and not told.
+        let number = cx.now.0.max(self.contact.rejoin_sent + 1);
+        self.contact.rejoin_sent = number;
+        self.contact_dirty = true;
+        let signature = me.sim.sign(&rejoin_message(number, &peer_address, &key_package));
+        for route in 0..self.contact.routes.len() {
+            self.drop_group(cx, route);
+        }
+        self.local.rejoin = Some(PendingRejoin {
+            number,
+            secrets: secrets.to_bytes().to_vec().into(),
+        });
+        self.local_dirty = true;
+        let sim_key = me.sim.public_key();
+        let parcel = Parcel::Rejoin {
+            number,
+            sim_key,
+            key_package: key_package.into(),
+            signature,
+        };
+        self.restart_outbox(cx, Some((route, parcel)));
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parcel's fields, one by one")]
+    pub fn receive_rejoin(
+        &mut self,
+        cx: &mut Cx,
+        me: &SimState,
+        route: usize,
+        number: u64,
+        sim_key: &PublicKey,
+        key_package: &[u8],
+        signature: &Signature,
+    ) {
+        let Some(own_address) = self.contact.routes.get(route).map(|route| route.own_address) else {
+            return;
+        };
+        let signed = rejoin_message(number, &own_address, key_package);
+        if *sim_key != self.contact.sim_key || rly_crypto::verify(sim_key, &signed, signature).is_err() {
+            return self.add_note(cx, ContentRecord::Unreadable);
+        }
+        if number <= self.contact.rejoin_seen {
+            return;
+        }
+        let ours = digest(&me.sim.public_key());
+        if self.local.rejoin.is_some() && ours > digest(sim_key) {
+            return;
+        }
+        let made = rly_crypto::Conversation::create(
+            &me.sim,
+            &me.record.device,
+            key_package,
+            &self.contact.sim_key,
+            cx.rng,
+        );
+        let Ok((group, welcome)) = made else {
+            return self.add_note(cx, ContentRecord::Unreadable);
+        };
+        self.contact.rejoin_seen = number;
+        self.contact_dirty = true;
+        let welcome = Parcel::Welcome {
+            number,
+            welcome: welcome.into(),
+        };
+        self.begin_group(cx, route, group, Some((route, welcome)));
+        self.add_note(cx, ContentRecord::Rejoined);
+    }
+
+    pub fn receive_welcome(&mut self, cx: &mut Cx, me: &SimState, route: usize, number: u64, welcome: &[u8]) {
+        let Some(pending) = self
+            .local
+            .rejoin
+            .as_ref()
+            .filter(|pending| pending.number == number)
+        else {
+            return;
+        };
+        let joined = KeyPackageSecrets::from_bytes(&pending.secrets)
+            .map_err(|_| MlsError::Storage)
+            .and_then(|secrets| {
+                rly_crypto::Conversation::join(&me.sim, &me.record.device, &secrets, welcome, cx.rng)
+            });
+        match joined {
+            Ok(group) if group.peer_sim() == self.contact.sim_key => {
+                self.begin_group(cx, route, group, None);
+                self.add_note(cx, ContentRecord::RejoinedHere);
+            }
+            _ => {
+                self.add_note(cx, ContentRecord::Unreadable);
+                self.rejoin_due = true;
+            }
+        }
+    }
+
+    /// A new group takes the place of all that were; `first` goes out before anything in it.
+    fn begin_group(
+        &mut self,
+        cx: &mut Cx,
+        route: usize,
+        group: rly_crypto::Conversation,
+        first: Option<(usize, Parcel)>,
+    ) {
+        for other in 0..self.contact.routes.len() {
+            self.drop_group(cx, other);
+        }
+        self.local.rejoin = None;
+        self.local.active = route as u16;
+        self.set_group(cx, route, group);
+        self.restart_outbox(cx, first);
+    }
+
+    /// Forgets everything stored of this conversation.
+    pub fn delete_rows(&self, cx: &mut Cx) {
+        let changes = &mut cx.out.changes;
+        for table in [
+            table::OUTBOX,
+            table::MLS,
+            table::MESSAGES,
+            table::SEEN,
+            table::HELD,
+        ] {
+            changes.delete_prefix(key(table, &[&self.id]));
+        }
+        changes.delete(key(table::CONTACTS, &[&self.id]));
+        changes.delete(key(table::CONVERSATIONS, &[&self.id]));
+    }
+}

@@ -1,0 +1,372 @@
+//! The vault: what a new device needs, kept on the server, sealed, slot by slot.
+//!
+//! Every write names the generation it expects and carries the head: which device writes, how
+//! often it has, and a fresh token. A write that meets another generation means that somebody else
+//! wrote: this SIM on another device (then nothing more is sent from here), this device itself (an
+//! answer was lost), or this device in a later state than the one that runs (an old profile was
+//! put back: the groups' states are in doubt, and every conversation re-joins).
+
+use crate::{
+    connection::{LinkState, Purpose},
+    context::Cx,
+    conversation::Conversation,
+    io::table,
+    machine::Machine,
+    record::{
+        ContactRecord, ConversationId, Head, InviteRecord, Profile, SlotContent, SlotRecord, VaultItem,
+        VaultLetter, key, put,
+    },
+};
+use bytes::Bytes;
+use core::mem;
+use rly_crypto::vault_id;
+use rly_protocol::{
+    Decode, Encode, QueueId,
+    frame::{ClientFrame, VaultEntry},
+    limits::{VAULT_ENTRIES, VAULT_SLOTS},
+};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The head's slot.
+const HEAD: u32 = 0;
+/// Tokens of unanswered writes that are remembered.
+const PENDING_MAX: usize = 16;
+/// Bytes of one write at most.
+const WRITE_BYTES: usize = 180 << 10;
+
+/// What a slot is to hold, and its plaintext.
+type Content = (SlotRecord, Vec<u8>);
+
+/// What is known of the vault.
+#[derive(Default)]
+pub(crate) struct VaultState {
+    /// What each slot holds, as far as the server has confirmed.
+    pub slots: BTreeMap<u32, SlotRecord>,
+    /// Something may have to be written.
+    pub dirty: bool,
+    /// Pages read so far.
+    reading: Vec<VaultEntry>,
+    /// What the write under way puts into slots; `None` empties one.
+    writing: Option<Vec<(u32, Option<SlotRecord>)>>,
+    /// A write was refused for now; wait with the next one until then.
+    pub retry_at: Option<rly_protocol::Timestamp>,
+}
+
+impl VaultState {
+    pub fn forget_requests(&mut self) {
+        self.reading.clear();
+        self.writing = None;
+    }
+}
+
+fn hash(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+impl Machine {
+    pub(crate) fn vault_queue(&self) -> Option<QueueId> {
+        self.sim
+            .as_ref()
+            .map(|me| vault_id(&me.sim.vault_reader_key().public_key()))
+    }
+
+    /// All that belongs into the vault.
+    fn vault_items(&self) -> BTreeMap<VaultItem, Vec<u8>> {
+        let mut items = BTreeMap::new();
+        if let Some(me) = &self.sim {
+            items.insert(
+                VaultItem::Profile,
+                Profile {
+                    name: me.record.name.clone(),
+                }
+                .to_bytes(),
+            );
+        }
+        for (id, conversation) in &self.conversations {
+            items.insert(VaultItem::Contact { id: *id }, conversation.contact.to_bytes());
+        }
+        for (id, invite) in &self.invites {
+            items.insert(VaultItem::Invite { id: *id }, invite.to_bytes());
+        }
+        for (id, kept) in &self.letters {
+            if let Some(letter) = kept.for_vault() {
+                items.insert(VaultItem::Letter { id: *id }, letter.to_bytes());
+            }
+        }
+        items
+    }
+
+    /// Writes what differs, if the vault is open and no write is under way.
+    pub(crate) fn flush_vault(&mut self, cx: &mut Cx) {
+        self.vault.retry_at = self.vault.retry_at.filter(|at| *at > cx.now);
+        let waiting = self.vault.retry_at.is_some();
+        if self.link.state == LinkState::Online
+            && self.vault.dirty
+            && self.vault.writing.is_none()
+            && !waiting
+        {
+            self.write_vault(cx, false);
+        }
+    }
+
+    /// Starts a write: the head and as much of what differs as fits. With `always` the head is
+    /// written even if nothing differs.
+    pub(crate) fn write_vault(&mut self, cx: &mut Cx, always: bool) {
+        self.vault.dirty = false;
+        let Some(queue) = self.vault_queue() else { return };
+        let items = self.vault_items();
+        let mut places: BTreeMap<VaultItem, u32> = BTreeMap::new();
+        let mut changed: Vec<(u32, Option<Content>)> = Vec::new();
+        for (slot, record) in &self.vault.slots {
+            places.insert(record.item, *slot);
+            if !items.contains_key(&record.item) {
+                changed.push((*slot, None));
+            }
+        }
+        let taken: BTreeSet<u32> = self.vault.slots.keys().copied().collect();
+        let mut free = (HEAD + 1..VAULT_SLOTS).filter(|slot| !taken.contains(slot));
+        for (item, bytes) in items {
+            let content = SlotContent {
+                item,
+                bytes: bytes.into(),
+            }
+            .to_bytes();
+            let hash = hash(&content);
+            let slot = match places.get(&item) {
+                Some(slot) if self.vault.slots.get(slot).is_some_and(|known| known.hash == hash) => continue,
+                Some(slot) => *slot,
+                None => match free.next() {
+                    Some(slot) => slot,
+                    None => break,
+                },
+            };
+            changed.push((slot, Some((SlotRecord { item, hash }, content))));
+        }
+        if changed.is_empty() && !always {
+            return;
+        }
+        let Some(me) = &mut self.sim else { return };
+        let vault_key = me.sim.vault_key();
+        let token = cx.random();
+        me.record.counter += 1;
+        me.record.pending.push(token);
+        let surplus = me.record.pending.len().saturating_sub(PENDING_MAX);
+        me.record.pending.drain(..surplus);
+        let head = Head {
+            device: me.record.device,
+            counter: me.record.counter,
+            token,
+        };
+        let expected = me.record.generation;
+        let mut writing = Vec::new();
+        let mut entries = Vec::new();
+        let mut size = 0;
+        if let Ok(blob) = vault_key.seal(HEAD, &head.to_bytes(), cx.rng) {
+            entries.push(VaultEntry {
+                slot: HEAD,
+                blob: blob.into(),
+            });
+        }
+        for (slot, content) in changed {
+            if entries.len() == VAULT_ENTRIES || size > WRITE_BYTES {
+                self.vault.dirty = true;
+                break;
+            }
+            let (record, blob) = match content {
+                None => (None, Bytes::new()),
+                Some((record, content)) => match vault_key.seal(slot, &content, cx.rng) {
+                    Ok(blob) => (Some(record), blob.into()),
+                    Err(_) => continue,
+                },
+            };
+            size += blob.len();
+            entries.push(VaultEntry { slot, blob });
+            writing.push((slot, record));
+        }
+        self.vault.writing = Some(writing);
+        self.save_sim(cx);
+        self.request(cx, Purpose::VaultWrite, |req| ClientFrame::VaultWrite {
+            req,
+            queue,
+            expected,
+            entries,
+        });
+    }
+
+    /// A write was confirmed.
+    pub(crate) fn vault_written(&mut self, cx: &mut Cx, generation: u64) {
+        for (slot, record) in self.vault.writing.take().unwrap_or_default() {
+            self.set_slot(cx, slot, record);
+        }
+        if let Some(me) = &mut self.sim {
+            me.record.generation = generation;
+            me.record.pending.clear();
+        }
+        self.save_sim(cx);
+    }
+
+    fn set_slot(&mut self, cx: &mut Cx, slot: u32, record: Option<SlotRecord>) {
+        let row = key(table::VAULT, &[&slot.to_be_bytes()]);
+        match record {
+            Some(record) => {
+                put(&mut cx.out.changes, row, &record);
+                self.vault.slots.insert(slot, record);
+            }
+            None => {
+                cx.out.changes.delete(row);
+                self.vault.slots.remove(&slot);
+            }
+        }
+    }
+
+    /// A write was refused.
+    pub(crate) fn vault_refused(&mut self) {
+        self.vault.writing = None;
+        self.vault.dirty = true;
+    }
+
+    /// Begins to read the whole vault.
+    pub(crate) fn read_vault(&mut self, cx: &mut Cx, from: u32) {
+        if from == 0 {
+            self.vault.reading.clear();
+        }
+        let Some(queue) = self.vault_queue() else { return };
+        self.request(cx, Purpose::VaultRead, |req| ClientFrame::VaultRead {
+            req,
+            queue,
+            from,
+        });
+    }
+
+    /// A page was read. After the last one it is decided who uses the SIM.
+    pub(crate) fn vault_page(&mut self, cx: &mut Cx, generation: u64, entries: Vec<VaultEntry>, more: bool) {
+        let next = entries.last().map(|entry| entry.slot + 1);
+        self.vault.reading.extend(entries);
+        if let (true, Some(next)) = (more, next) {
+            return self.read_vault(cx, next);
+        }
+        let read = mem::take(&mut self.vault.reading);
+        let Some(me) = &mut self.sim else { return };
+        let vault_key = me.sim.vault_key();
+        let open = |entry: &VaultEntry| vault_key.open(entry.slot, &entry.blob).ok();
+        let head = read
+            .iter()
+            .find(|entry| entry.slot == HEAD)
+            .and_then(open)
+            .and_then(|b| Head::from_bytes(&b).ok());
+        let ours = head.as_ref().is_some_and(|head| head.device == me.record.device);
+        let lost_answer = ours
+            && head
+                .as_ref()
+                .is_some_and(|head| me.record.pending.contains(&head.token));
+        if head.is_some() && !ours && !me.record.restoring {
+            me.record.replaced = true;
+            self.save_sim(cx);
+            self.state_dirty = true;
+            return self.disconnect(cx);
+        }
+        let slots: Vec<(u32, SlotContent)> = read
+            .iter()
+            .filter(|entry| entry.slot != HEAD)
+            .filter_map(|entry| Some((entry.slot, SlotContent::from_bytes(&open(entry)?).ok()?)))
+            .collect();
+        me.record.generation = generation;
+        me.record.pending.clear();
+        let restored = me.record.restoring || !lost_answer && head.is_some();
+        me.record.restoring = false;
+        self.adopt(cx, slots, restored && !lost_answer);
+        if restored {
+            for conversation in self.conversations.values_mut().filter(|c| !c.contact.blocked) {
+                conversation.rejoin_due = true;
+            }
+        }
+        self.save_sim(cx);
+        self.state_dirty = true;
+        self.write_vault(cx, true);
+    }
+
+    /// Takes over what the vault holds, if `merge`. Nothing that is here goes away because it is not
+    /// there: the server could show an old state of the vault.
+    fn adopt(&mut self, cx: &mut Cx, slots: Vec<(u32, SlotContent)>, merge: bool) {
+        let present: BTreeSet<u32> = slots.iter().map(|(slot, _)| *slot).collect();
+        let lost: Vec<u32> = self
+            .vault
+            .slots
+            .keys()
+            .filter(|slot| !present.contains(slot))
+            .copied()
+            .collect();
+        for slot in lost {
+            self.set_slot(cx, slot, None);
+        }
+        for (slot, content) in slots {
+            let record = SlotRecord {
+                item: content.item,
+                hash: hash(&content.to_bytes()),
+            };
+            if merge {
+                self.adopt_item(cx, content);
+            }
+            self.set_slot(cx, slot, Some(record));
+        }
+        self.forget_answered(cx);
+    }
+
+    /// Links and letters that have become conversations, as another device may have told.
+    fn forget_answered(&mut self, cx: &mut Cx) {
+        for conversation in self.conversations.values() {
+            let answered = self
+                .invites
+                .extract_if(.., |_, invite| conversation.route_of(&invite.queue).is_some());
+            for (id, _) in answered {
+                cx.out.changes.delete(key(table::INVITES, &[&id]));
+            }
+            if let Some(id) = conversation
+                .contact
+                .letter
+                .filter(|id| self.letters.remove(id).is_some())
+            {
+                cx.out.changes.delete(key(table::LETTERS, &[&id]));
+            }
+        }
+    }
+
+    fn adopt_item(&mut self, cx: &mut Cx, content: SlotContent) {
+        match content.item {
+            VaultItem::Profile => {
+                if let (Ok(profile), Some(me)) = (Profile::from_bytes(&content.bytes), &mut self.sim) {
+                    me.record.name = profile.name;
+                }
+            }
+            VaultItem::Contact { id } => {
+                if let Ok(contact) = ContactRecord::from_bytes(&content.bytes) {
+                    self.adopt_contact(cx, id, contact);
+                }
+            }
+            VaultItem::Invite { id } => {
+                if let Ok(invite) = InviteRecord::from_bytes(&content.bytes) {
+                    put(&mut cx.out.changes, key(table::INVITES, &[&id]), &invite);
+                    self.invites.insert(id, invite);
+                }
+            }
+            VaultItem::Letter { id } => {
+                let letter = VaultLetter::from_bytes(&content.bytes).ok();
+                if let Some(letter) = letter.and_then(|letter| letter.open(cx)) {
+                    put(&mut cx.out.changes, key(table::LETTERS, &[&id]), &letter);
+                    self.keep(id, letter);
+                }
+            }
+        }
+    }
+
+    fn adopt_contact(&mut self, cx: &mut Cx, id: ConversationId, contact: ContactRecord) {
+        match self.conversations.get_mut(&id) {
+            Some(conversation) => conversation.merge_contact(cx, contact),
+            None => {
+                let conversation = Conversation::new(cx, id, contact);
+                self.conversations.insert(id, conversation);
+            }
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! A relay in memory that keeps to docs/protocol.md, for machines in tests.
+
+use bytes::Bytes;
+use rly_client::{HttpError, HttpOk, HttpRequest, HttpResult};
+use rly_crypto::{vault_id, verify};
+use rly_protocol::{
+    Address, Encode, EnvelopeId, ErrorCode, Incarnation, InviteId, PublicKey, QueueId, Timestamp, api::*,
+    frame::*, limits::ENVELOPE_SIZES,
+};
+use std::collections::BTreeMap;
+
+/// One connection's frames to the client, in order.
+pub type Replies = Vec<ServerFrame>;
+/// A device.
+pub type DeviceIndex = usize;
+
+#[derive(Clone)]
+struct Mailbox {
+    reader: PublicKey,
+    waiting: BTreeMap<u64, (Kind, EnvelopeId, Bytes)>,
+    ids: Vec<EnvelopeId>,
+}
+
+#[derive(Clone, Default)]
+struct Vault {
+    generation: u64,
+    slots: BTreeMap<u32, Bytes>,
+}
+
+#[derive(Clone)]
+struct Invite {
+    address: Address,
+    card: Vec<u8>,
+    expires: Timestamp,
+    claimed: Option<(PublicKey, Timestamp)>,
+    withdrawn: bool,
+}
+
+/// The relay.
+#[derive(Clone)]
+pub struct SimRelay {
+    pub origin: String,
+    mailboxes: BTreeMap<QueueId, Mailbox>,
+    addresses: BTreeMap<Address, QueueId>,
+    vaults: BTreeMap<QueueId, Vault>,
+    invites: BTreeMap<InviteId, Invite>,
+    readers: BTreeMap<QueueId, DeviceIndex>,
+    nonces: BTreeMap<DeviceIndex, [u8; 32]>,
+    next_seq: u64,
+    next_id: u64,
+    pub incarnation: Incarnation,
+    /// Frames for each device.
+    pub out: BTreeMap<DeviceIndex, Replies>,
+    pub now: Timestamp,
+    /// Envelopes that were taken in, for tests that look at bytes on the wire.
+    pub sent: Vec<(EnvelopeId, Bytes)>,
+}
+
+impl SimRelay {
+    pub fn new(origin: &str) -> Self {
+        Self {
+            origin: origin.into(),
+            mailboxes: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            vaults: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            nonces: BTreeMap::new(),
+            next_seq: 1,
+            next_id: 1,
+            incarnation: Incarnation([1; 16]),
+            out: BTreeMap::new(),
+            now: Timestamp(0),
+            sent: Vec::new(),
+        }
+    }
+
+    fn new_id(&mut self) -> [u8; 16] {
+        self.next_id += 1;
+        let mut id = [0xab; 16];
+        id[..8].copy_from_slice(&self.next_id.to_be_bytes());
+        id
+    }
+
+    pub fn connect(&mut self, device: DeviceIndex) {
+        self.disconnect(device);
+        let mut nonce = [0; 32];
+        nonce[..16].copy_from_slice(&self.new_id());
+        self.nonces.insert(device, nonce);
+        let hello = ServerFrame::Hello {
+            min: 1,
+            max: 1,
+            nonce,
+            incarnation: self.incarnation,
+            now: self.now,
+        };
+        self.say(device, hello);
+    }
+
+    pub fn disconnect(&mut self, device: DeviceIndex) {
+        self.readers.retain(|_, reader| *reader != device);
+        self.nonces.remove(&device);
+        self.out.remove(&device);
+    }
+
+    /// Everybody is disconnected; what was taken in stays.
+    pub fn restart(&mut self) {
+        self.readers.clear();
+        self.nonces.clear();
+        self.out.clear();
+    }
+
+    fn say(&mut self, device: DeviceIndex, frame: ServerFrame) {
+        self.out.entry(device).or_default().push(frame);
+    }
+
+    fn become_reader(&mut self, device: DeviceIndex, queue: QueueId) {
+        if let Some(before) = self.readers.insert(queue, device)
+            && before != device
+        {
+            self.say(before, ServerFrame::Replaced { queue });
+        }
+    }
+
+    fn proved(&self, device: DeviceIndex, queue: &QueueId, key: &PublicKey, proof: &Proof) -> bool {
+        match proof {
+            Proof::Signed { signature } => self.nonces.get(&device).is_some_and(|nonce| {
+                verify(key, &proof_message(&self.origin, nonce, queue), signature).is_ok()
+            }),
+            Proof::Ticket { ticket } => ticket.mac[..16] == queue.0 && ticket.expires > self.now,
+        }
+    }
+
+    fn subscribed(&self, req: Req, queue: QueueId) -> ServerFrame {
+        let mut mac = [0; 32];
+        mac[..16].copy_from_slice(&queue.0);
+        ServerFrame::Subscribed {
+            req,
+            queue,
+            ticket: Ticket {
+                expires: self.now.plus_seconds(86_400),
+                mac,
+            },
+        }
+    }
+
+    fn put(&mut self, queue: QueueId, kind: Kind, id: EnvelopeId, body: Bytes) {
+        let Some(mailbox) = self.mailboxes.get_mut(&queue) else {
+            return;
+        };
+        if mailbox.ids.contains(&id) {
+            return;
+        }
+        mailbox.ids.push(id);
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        mailbox.waiting.insert(seq, (kind, id, body.clone()));
+        if let Some(reader) = self.readers.get(&queue).copied() {
+            self.say(
+                reader,
+                ServerFrame::Deliver {
+                    queue,
+                    seq,
+                    kind,
+                    id,
+                    body,
+                },
+            );
+        }
+    }
+
+    pub fn frame(&mut self, device: DeviceIndex, message: Bytes) {
+        let frame = ClientFrame::from_message(message).expect("machines send good frames");
+        match frame {
+            ClientFrame::Subscribe { req, queue, proof } => {
+                let Some(mailbox) = self.mailboxes.get(&queue).cloned() else {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::NoQueue, 0));
+                };
+                if !self.proved(device, &queue, &mailbox.reader, &proof) {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::ProofInvalid, 0));
+                }
+                self.become_reader(device, queue);
+                let answer = self.subscribed(req, queue);
+                self.say(device, answer);
+                for (seq, (kind, id, body)) in mailbox.waiting {
+                    self.say(
+                        device,
+                        ServerFrame::Deliver {
+                            queue,
+                            seq,
+                            kind,
+                            id,
+                            body,
+                        },
+                    );
+                }
+            }
+            ClientFrame::Unsubscribe { req, queue } => {
+                self.readers.remove(&queue);
+                self.say(device, ServerFrame::Done { req });
+            }
+            ClientFrame::Ack { queue, seq } => {
+                if self.readers.get(&queue) == Some(&device)
+                    && let Some(mailbox) = self.mailboxes.get_mut(&queue)
+                {
+                    mailbox.waiting.retain(|waiting, _| *waiting > seq);
+                }
+            }
+            ClientFrame::Send {
+                req,
+                address,
+                id,
+                body,
+            } => {
+                assert!(
+                    ENVELOPE_SIZES.contains(&body.len()),
+                    "an envelope of {} bytes",
+                    body.len()
+                );
+                let Some(queue) = self
+                    .addresses
+                    .get(&address)
+                    .copied()
+                    .filter(|q| self.mailboxes.contains_key(q))
+                else {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::NoQueue, 0));
+                };
+                if let Some((_, first)) = self.sent.iter().find(|(sent, _)| *sent == id) {
+                    assert_eq!(*first, body, "a retry has identical bytes");
+                }
+                self.sent.push((id, body.clone()));
+                self.put(queue, Kind::Envelope, id, body);
+                self.say(device, ServerFrame::Done { req });
+            }
+            ClientFrame::DeleteQueue { req, queue } => {
+                assert_eq!(self.readers.remove(&queue), Some(device));
+                self.mailboxes.remove(&queue);
+                self.say(device, ServerFrame::Done { req });
+            }
+            ClientFrame::WithdrawInvite { req, invite, .. } => {
+                let Some(invite) = self.invites.get_mut(&invite) else {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::InviteExpired, 0));
+                };
+                let used = invite.claimed.is_some();
+                invite.withdrawn |= !used;
+                let answer = if used {
+                    ServerFrame::error(req, ErrorCode::InviteUsed, 0)
+                } else {
+                    ServerFrame::Done { req }
+                };
+                self.say(device, answer);
+            }
+            ClientFrame::OpenVault { req, key, signature } => {
+                let queue = vault_id(&key);
+                if !self.proved(device, &queue, &key, &Proof::Signed { signature }) {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::ProofInvalid, 0));
+                }
+                self.vaults.entry(queue).or_default();
+                self.become_reader(device, queue);
+                let answer = self.subscribed(req, queue);
+                self.say(device, answer);
+            }
+            ClientFrame::VaultRead { req, queue, from } => {
+                assert_eq!(self.readers.get(&queue), Some(&device));
+                let vault = &self.vaults[&queue];
+                // Small pages, so that paging is used.
+                let mut entries: Vec<_> = vault
+                    .slots
+                    .range(from..)
+                    .take(4)
+                    .map(|(slot, blob)| VaultEntry {
+                        slot: *slot,
+                        blob: blob.clone(),
+                    })
+                    .collect();
+                let more = entries.len() == 4;
+                entries.truncate(3);
+                let answer = ServerFrame::VaultPage {
+                    req,
+                    generation: vault.generation,
+                    entries,
+                    more,
+                };
+                self.say(device, answer);
+            }
+            ClientFrame::VaultWrite {
+                req,
+                queue,
+                expected,
+                entries,
+            } => {
+                if self.readers.get(&queue) != Some(&device) {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::ProofInvalid, 0));
+                }
+                let vault = self.vaults.get_mut(&queue).expect("an open vault");
+                if vault.generation != expected {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::VaultConflict, 0));
+                }
+                vault.generation += 1;
+                for VaultEntry { slot, blob } in entries {
+                    if blob.is_empty() {
+                        vault.slots.remove(&slot)
+                    } else {
+                        vault.slots.insert(slot, blob)
+                    };
+                }
+                let generation = vault.generation;
+                self.say(device, ServerFrame::VaultWritten { req, generation });
+            }
+            ClientFrame::Ping { nonce } => self.say(device, ServerFrame::Pong { nonce }),
+        }
+    }
+
+    pub fn http(&mut self, request: HttpRequest) -> HttpResult {
+        match request {
+            HttpRequest::Register(RegisterSim { reader_key }) => {
+                let queue = QueueId(self.new_id());
+                let address = Address(self.new_id());
+                self.addresses.insert(address, queue);
+                let mailbox = Mailbox {
+                    reader: reader_key,
+                    waiting: BTreeMap::new(),
+                    ids: Vec::new(),
+                };
+                self.mailboxes.insert(queue, mailbox);
+                let address_token = String::from(address);
+                Ok(HttpOk::Registered(Registered {
+                    queue,
+                    address,
+                    address_token,
+                }))
+            }
+            HttpRequest::Share(ShareContact {
+                address_token,
+                card,
+                ttl_seconds,
+            }) => {
+                let address = address_token
+                    .parse()
+                    .map_err(|_| HttpError::Code(ErrorCode::TokenInvalid, None))?;
+                let invite_id = InviteId(self.new_id());
+                let expires_at = self.now.plus_seconds(ttl_seconds);
+                let invite = Invite {
+                    address,
+                    card: card.0,
+                    expires: expires_at,
+                    claimed: None,
+                    withdrawn: false,
+                };
+                self.invites.insert(invite_id, invite);
+                Ok(HttpOk::Shared(Shared {
+                    invite: format!("jwt.{}", String::from(invite_id)),
+                    invite_id,
+                    expires_at,
+                }))
+            }
+        }
+    }
+
+    pub fn claim(&mut self, request: &ImportContact) -> Result<Imported, ErrorCode> {
+        let id: InviteId = request
+            .invite
+            .strip_prefix("jwt.")
+            .and_then(|id| id.parse().ok())
+            .ok_or(ErrorCode::InviteInvalid)?;
+        let now = self.now;
+        let invite = self.invites.get_mut(&id).ok_or(ErrorCode::InviteInvalid)?;
+        if invite.withdrawn {
+            return Err(ErrorCode::InviteWithdrawn);
+        }
+        match &invite.claimed {
+            Some((key, at)) if *key == request.claim_key && at.plus_seconds(600) > now => {}
+            Some(_) => return Err(ErrorCode::InviteUsed),
+            None if invite.expires <= now => return Err(ErrorCode::InviteExpired),
+            None => invite.claimed = Some((request.claim_key, now)),
+        }
+        let imported = Imported {
+            address: invite.address,
+            card: Blob(invite.card.clone()),
+        };
+        let queue = self.addresses[&imported.address];
+        let notice = Notice::InviteOpened { invite: id, at: now };
+        self.put(queue, Kind::Notice, EnvelopeId(id.0), notice.to_bytes().into());
+        Ok(imported)
+    }
+
+    /// What waits in all mailboxes.
+    pub fn waiting(&self) -> usize {
+        self.mailboxes.values().map(|mailbox| mailbox.waiting.len()).sum()
+    }
+
+    /// A lying relay: shows the vaults as they were.
+    pub fn roll_back_vaults(&mut self, then: &SimRelay) {
+        self.vaults.extend(then.vaults.clone());
+    }
+
+    /// A lying relay: every envelope that waits is changed by this.
+    pub fn tamper(&mut self, mut change: impl FnMut(&mut Vec<u8>)) {
+        for mailbox in self.mailboxes.values_mut() {
+            for (_, _, body) in mailbox.waiting.values_mut() {
+                let mut bytes = body.to_vec();
+                change(&mut bytes);
+                *body = bytes.into();
+            }
+        }
+    }
+
+    /// A lying relay: the newest `n` envelopes that wait are thrown away.
+    pub fn drop_waiting(&mut self, n: usize) {
+        for mailbox in self.mailboxes.values_mut() {
+            for _ in 0..n {
+                mailbox.waiting.pop_last();
+            }
+        }
+    }
+}

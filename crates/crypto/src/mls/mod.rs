@@ -1,0 +1,17 @@
+//! Direct chats: MLS groups (RFC 9420) of two members, by OpenMLS.
+
+mod conversation;
+mod credential;
+mod error;
+mod key_package;
+mod provider;
+mod signer;
+
+pub use conversation::{Conversation, Received};
+pub use error::MlsError;
+pub use key_package::{KeyPackageSecrets, make_key_package};
+
+use openmls::prelude::Ciphersuite;
+
+/// The one suite in use.
+const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256;

@@ -1,0 +1,416 @@
+//! One websocket: frames in, frames out.
+
+use crate::{
+    Refusal,
+    cells::Cell,
+    deliver,
+    engine::{Engine, hash, tell_replaced},
+    invites,
+    keys::random,
+    metrics::Counters,
+    outbox::Outbox,
+    peers::{Peer, Use},
+    queue::{Deliverable, Offer, Quota},
+    reply::Reply,
+    store::Place,
+    vaults,
+    writer::Job,
+};
+use bytes::Bytes;
+use p256::ecdsa::{Signature as Ecdsa, VerifyingKey, signature::Verifier};
+use rly_protocol::{
+    Address, DecodeError, EnvelopeId, ErrorCode, PublicKey, QueueId, Signature,
+    frame::{ClientFrame, Kind, Proof, Req, ServerFrame, Ticket, proof_message},
+    limits::{ENVELOPE_SIZES, FRAME_MAX, PROTOCOL_VERSIONS, TICKET_TTL},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+/// When to try again to write to a full queue.
+const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
+const CROWDED_WAIT: Duration = Duration::from_secs(10);
+
+/// One websocket.
+pub struct Connection {
+    incoming: Incoming,
+    outgoing: Outgoing,
+}
+
+impl Connection {
+    pub(crate) fn open(engine: &Arc<Engine>, peer: IpAddr) -> Result<Self, Refusal> {
+        let outbox = Arc::new(Outbox::new(engine.counters.clone()));
+        let session = engine.number();
+        {
+            // Under the lock, so that the end says goodbye to whoever is let in.
+            let mut sessions = engine.sessions.lock();
+            if engine.stopping.is_cancelled() {
+                return Err(Refusal::stopping());
+            }
+            if sessions.len() >= engine.config.limits.connections {
+                return Err(Refusal::later(ErrorCode::TooManyConnections, CROWDED_WAIT));
+            }
+            sessions.insert(session, outbox.clone());
+        }
+        Counters::count(&engine.counters.connections);
+        let nonce = random();
+        outbox.answer(&ServerFrame::Hello {
+            min: PROTOCOL_VERSIONS.0,
+            max: PROTOCOL_VERSIONS.1,
+            nonce,
+            incarnation: engine.incarnation,
+            now: engine.now(),
+        });
+        let incoming = Incoming {
+            engine: engine.clone(),
+            peer: engine.peers.of(peer),
+            session,
+            nonce,
+            outbox: outbox.clone(),
+            reading: HashMap::new(),
+            vaults: HashSet::new(),
+        };
+        Ok(Self {
+            incoming,
+            outgoing: Outgoing { outbox },
+        })
+    }
+
+    /// The two directions, for a task each or for both in one.
+    pub fn split(self) -> (Incoming, Outgoing) {
+        (self.incoming, self.outgoing)
+    }
+}
+
+/// What goes to the socket.
+pub struct Outgoing {
+    outbox: Arc<Outbox>,
+}
+
+impl Outgoing {
+    /// The next message to send, Hello first. `None`: close the socket. Dropping the future loses
+    /// nothing.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        self.outbox.pop().await
+    }
+
+    /// The next message if one is there now, to send several in one go.
+    pub fn try_next(&mut self) -> Option<Bytes> {
+        self.outbox.try_pop()
+    }
+}
+
+/// What comes from the socket. Dropping it is the end of the connection.
+pub struct Incoming {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) session: u64,
+    pub(crate) nonce: [u8; 32],
+    pub(crate) outbox: Arc<Outbox>,
+    /// The queues that this connection has subscribed to, and under which number.
+    reading: HashMap<QueueId, (Arc<Cell>, u64)>,
+    /// The vaults that it has opened.
+    pub(crate) vaults: HashSet<QueueId>,
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        for (cell, number) in self.reading.values() {
+            cell.state.lock().queue.unsubscribe(*number);
+        }
+        vaults::leave(self);
+        self.engine.sessions.lock().remove(&self.session);
+        Counters::sub(&self.engine.counters.connections, 1);
+        self.outbox.close();
+    }
+}
+
+impl Incoming {
+    /// Takes one binary websocket message.
+    ///
+    /// # Errors
+    /// The connection is over. Its Goodbye is already in [`Outgoing`]: read no more, send what is
+    /// there until `None`, and close.
+    pub async fn handle(&mut self, message: Bytes) -> Result<(), ErrorCode> {
+        let result = match self.outbox.ending() {
+            Some(code) => Err(code),
+            None => self.take(message).await,
+        };
+        if let Err(code) = result {
+            self.outbox.goodbye(code, 0);
+        }
+        result
+    }
+
+    async fn take(&mut self, message: Bytes) -> Result<(), ErrorCode> {
+        if message.len() > FRAME_MAX {
+            return Err(ErrorCode::TooLarge);
+        }
+        let frame = ClientFrame::from_message(message).map_err(|error| match error {
+            DecodeError::Version(_) => ErrorCode::VersionUnsupported,
+            _ => ErrorCode::FrameInvalid,
+        })?;
+        match frame {
+            ClientFrame::Send {
+                req,
+                address,
+                id,
+                body,
+            } => {
+                if let Err(refusal) = self.send(req, address, id, body).await {
+                    self.refuse(req, &refusal);
+                }
+            }
+            ClientFrame::Ack { queue, seq } => self.acknowledge(queue, seq),
+            ClientFrame::Ping { nonce } => self.outbox.answer(&ServerFrame::Pong { nonce }),
+            ClientFrame::Subscribe { req, queue, proof } => {
+                if let Err(refusal) = self.subscribe(req, queue, proof).await {
+                    self.refuse(req, &refusal);
+                }
+            }
+            ClientFrame::Unsubscribe { req, queue } => {
+                if let Some((cell, number)) = self.reading.remove(&queue) {
+                    cell.state.lock().queue.unsubscribe(number);
+                }
+                self.outbox.done(req);
+            }
+            ClientFrame::DeleteQueue { req, queue } => {
+                let result = self.delete(queue).await;
+                self.answer(req, result);
+            }
+            ClientFrame::WithdrawInvite { req, queue, invite } => {
+                let result = match self.reads(queue) {
+                    Ok(_) => invites::withdraw(&self.engine, queue, invite).await,
+                    Err(refusal) => Err(refusal),
+                };
+                self.answer(req, result);
+            }
+            ClientFrame::OpenVault { req, key, signature } => {
+                if let Err(refusal) = vaults::open(self, req, key, signature).await {
+                    self.refuse(req, &refusal);
+                }
+            }
+            ClientFrame::VaultRead { req, queue, from } => {
+                if let Err(refusal) = vaults::read(self, req, queue, from).await {
+                    self.refuse(req, &refusal);
+                }
+            }
+            ClientFrame::VaultWrite {
+                req,
+                queue,
+                expected,
+                entries,
+            } => {
+                if let Err(refusal) = vaults::write(self, req, queue, expected, entries).await {
+                    self.refuse(req, &refusal);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, req: Req, address: Address, id: EnvelopeId, body: Bytes) -> Result<(), Refusal> {
+        let engine = &self.engine;
+        if !ENVELOPE_SIZES.contains(&body.len()) {
+            return Err(ErrorCode::EnvelopeInvalid.into());
+        }
+        if engine.stopping.is_cancelled() {
+            return Err(Refusal::stopping());
+        }
+        let now = engine.now();
+        self.allow(Use::Send)?;
+        if engine.load.is_too_high() {
+            return Err(Refusal::unavailable());
+        }
+        let hash = hash(address.as_bytes());
+        let cell = match engine.cells.at(&hash) {
+            Some(cell) => cell,
+            None => engine.cell_at(&hash).await?.ok_or(ErrorCode::NoQueue)?,
+        };
+
+        let limits = &engine.config.limits;
+        let quota = Quota {
+            envelopes: limits.queue_envelopes,
+            bytes: limits.queue_bytes,
+        };
+        let mut guard = cell.state.lock();
+        let state = &mut *guard;
+        if let Err(wait) = state.bucket.take(now, limits.sends_per_address) {
+            Counters::count(&engine.counters.rate_limited);
+            return Err(Refusal::later(ErrorCode::RateLimited, wait));
+        }
+        engine.used_locked(cell.id, state, now);
+        let reply = Reply::new(self.outbox.clone(), req, body.len(), engine.load.clone());
+        let reply = match state.queue.offer(id, body.len(), reply, quota) {
+            Offer::Fresh(reply) => reply,
+            Offer::Known(reply) => {
+                drop(guard);
+                reply.done();
+                return Ok(());
+            }
+            Offer::Joined => return Ok(()),
+            Offer::Again(upto) => {
+                drop(guard);
+                engine.job(Job::Write { cell, upto });
+                return Ok(());
+            }
+            Offer::Full(_) => {
+                Counters::count(&engine.counters.queue_full);
+                return Err(Refusal::later(ErrorCode::QueueFull, QUEUE_FULL_WAIT));
+            }
+            Offer::Gone(_) => return Err(ErrorCode::NoQueue.into()),
+        };
+        let seq = engine.next_seq()?;
+        Counters::count(&engine.counters.accepted);
+        let kind = Kind::Envelope;
+        let place = Place {
+            seq,
+            id,
+            kind,
+            size: body.len() as u32,
+        };
+        // Under the lock, so that deliveries are in the order of their numbers.
+        let given = state.queue.admit(place, body.clone(), reply).map(|reader| {
+            let envelope = Deliverable { seq, id, kind, body };
+            reader.deliver(deliver::frame(cell.id, envelope))
+        });
+        match given {
+            Some(Ok(())) => {
+                if !std::mem::replace(&mut state.lingering, true) {
+                    drop(guard);
+                    engine.job(Job::Linger { cell, upto: seq });
+                }
+            }
+            Some(Err(_)) => {
+                state.queue.detach();
+                drop(guard);
+                engine.job(Job::Write { cell, upto: seq });
+            }
+            None => {
+                drop(guard);
+                engine.job(Job::Write { cell, upto: seq });
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&self, queue: QueueId, seq: u64) {
+        let Some((cell, number)) = self.reading.get(&queue) else {
+            return;
+        };
+        let mut state = cell.state.lock();
+        let done = state.queue.acknowledge(*number, seq, |reply| reply.done());
+        drop(state);
+        let counters = &self.engine.counters;
+        if done.envelopes > 0 {
+            Counters::add(&counters.acknowledged, done.envelopes);
+        }
+        if done.elided > 0 {
+            Counters::add(&counters.elided, done.elided);
+        }
+        if done.remove {
+            self.engine.job(Job::Remove { cell: cell.clone() });
+        }
+    }
+
+    async fn subscribe(&mut self, req: Req, queue: QueueId, proof: Proof) -> Result<(), Refusal> {
+        let engine = self.engine.clone();
+        if let Proof::Signed { .. } = proof {
+            self.allow(Use::Proof)?;
+        }
+        let cell = engine.cell(&queue).await?.ok_or(ErrorCode::NoQueue)?;
+        let ticket = match proof {
+            Proof::Signed { signature } => {
+                self.check(&cell.reader, &queue, &signature)?;
+                self.ticket(&queue)
+            }
+            // Not renewed: after a day a reader shows again that it has the key.
+            Proof::Ticket { ticket } => {
+                if !engine.keyring.is_ticket(&queue, &ticket) {
+                    return Err(ErrorCode::ProofInvalid.into());
+                }
+                if ticket.expires <= engine.now() {
+                    return Err(ErrorCode::TicketExpired.into());
+                }
+                ticket
+            }
+        };
+        engine.used(&cell, engine.now());
+        let number = engine.number();
+        let mut state = cell.state.lock();
+        if state.queue.is_gone() {
+            return Err(ErrorCode::NoQueue.into());
+        }
+        let subscribed = state.queue.subscribe(number, self.outbox.clone());
+        if let Some(before) = subscribed.replaced {
+            tell_replaced(queue, &before, &self.outbox);
+        }
+        // Under the lock, so that it comes before the first envelope.
+        self.outbox
+            .answer(&ServerFrame::Subscribed { req, queue, ticket });
+        drop(state);
+        if subscribed.behind {
+            let (cell, outbox) = (cell.clone(), self.outbox.clone());
+            tokio::spawn(deliver::catch_up(engine, cell, number, outbox));
+        }
+        self.reading.insert(queue, (cell, number));
+        Ok(())
+    }
+
+    async fn delete(&mut self, queue: QueueId) -> Result<(), Refusal> {
+        let cell = self.reads(queue)?;
+        self.engine.written(|reply| Job::Delete { cell, reply }).await?;
+        self.reading.remove(&queue);
+        Ok(())
+    }
+
+    /// The queue, if this connection is its reader.
+    fn reads(&self, queue: QueueId) -> Result<Arc<Cell>, Refusal> {
+        match self.reading.get(&queue) {
+            Some((cell, number)) if cell.state.lock().queue.reads(*number) => Ok(cell.clone()),
+            _ => Err(ErrorCode::ProofInvalid.into()),
+        }
+    }
+
+    pub(crate) fn allow(&self, what: Use) -> Result<(), Refusal> {
+        let engine = &self.engine;
+        let allowed = self.peer.take(what, engine.now(), &engine.config.limits);
+        if allowed.is_err() {
+            engine.counters.rate_limited.fetch_add(1, Relaxed);
+        }
+        allowed
+    }
+
+    /// Whether the holder of the key signed for this queue, server and connection.
+    pub(crate) fn check(
+        &self,
+        key: &PublicKey,
+        queue: &QueueId,
+        signature: &Signature,
+    ) -> Result<(), Refusal> {
+        let message = proof_message(&self.engine.config.origin, &self.nonce, queue);
+        let verified = VerifyingKey::from_sec1_bytes(key.as_bytes())
+            .and_then(|key| key.verify(&message, &Ecdsa::from_slice(&signature.0)?));
+        verified.map_err(|_| ErrorCode::ProofInvalid.into())
+    }
+
+    pub(crate) fn ticket(&self, queue: &QueueId) -> Ticket {
+        let expires = self.engine.now().plus_seconds(TICKET_TTL);
+        self.engine.keyring.ticket(queue, expires)
+    }
+
+    fn answer(&self, req: Req, result: Result<(), Refusal>) {
+        match result {
+            Ok(()) => self.outbox.done(req),
+            Err(refusal) => self.refuse(req, &refusal),
+        }
+    }
+
+    fn refuse(&self, req: Req, refusal: &Refusal) {
+        self.outbox
+            .answer(&ServerFrame::error(req, refusal.code, refusal.retry_ms()));
+    }
+}

@@ -1,0 +1,338 @@
+//! The relay as its callers see it, and what all of its parts share.
+
+use crate::{
+    Clock, Connection, Keyring, Metrics, Refusal, RelayConfig, Store, StoreError,
+    cells::{Cell, CellState, Cells},
+    invites,
+    keys::random,
+    metrics::Counters,
+    outbox::Outbox,
+    peers::{Peers, Use},
+    reply::Load,
+    sequence::{BLOCK, Sequence},
+    store::{Batch, Change, Day, Hash, Identity, Outcome},
+    sweeper,
+    writer::{ChangeReply, Job, Writer},
+};
+use parking_lot::Mutex;
+use rly_protocol::{
+    ErrorCode, Incarnation, QueueId, Timestamp,
+    api::{ImportContact, Imported, RegisterSim, Registered, ShareContact, Shared},
+    frame::ServerFrame,
+};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{AcqRel, Relaxed},
+        },
+    },
+    time::Duration,
+};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// How long a client is asked to wait before it connects to the server that comes next.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// Why a relay does not start.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum StartError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store belongs to other keys.
+    #[error("the server key is not the one that this database was made with")]
+    Keyring,
+}
+
+/// What all parts share.
+pub(crate) struct Engine {
+    pub config: RelayConfig,
+    pub keyring: Keyring,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub incarnation: Incarnation,
+    pub cells: Cells,
+    pub peers: Peers,
+    pub counters: Arc<Counters>,
+    pub load: Load,
+    pub sequence: Sequence,
+    /// What the last commit met, if it failed.
+    pub health: Mutex<Option<StoreError>>,
+    /// Connections, to say goodbye to.
+    pub sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
+    /// Who uses which vault: session and its buffer.
+    pub vaults: Mutex<HashMap<QueueId, (u64, Arc<Outbox>)>>,
+    /// Queues whose day of last use has changed.
+    pub touched: Mutex<Vec<QueueId>>,
+    pub stopping: CancellationToken,
+    jobs: mpsc::UnboundedSender<Job>,
+    numbers: AtomicU64,
+    /// Something was deleted since the disk was last cleaned of it.
+    dirty: AtomicBool,
+}
+
+impl Engine {
+    /// A number that no other session or subscription has.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Hands a job to the writer. After the end it goes nowhere, as does everything else.
+    pub fn job(&self, job: Job) {
+        let _ = self.jobs.send(job);
+    }
+
+    /// The next sequence number.
+    pub fn next_seq(&self) -> Result<u64, Refusal> {
+        let taken = self.sequence.take().ok_or_else(Refusal::unavailable)?;
+        if taken.reserve {
+            self.job(Job::Reserve);
+        }
+        Ok(taken.seq)
+    }
+
+    /// Has something written and waits until it lasts.
+    pub async fn written(&self, job: impl FnOnce(ChangeReply) -> Job) -> Result<Outcome, Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        self.job(job(reply));
+        outcome.await.unwrap_or_else(|_| Err(Refusal::stopping()))
+    }
+
+    /// Has a change written and waits until it lasts.
+    pub async fn change(&self, change: Change) -> Result<Outcome, Refusal> {
+        self.written(|reply| Job::Change { change, reply }).await
+    }
+
+    /// Takes one of a rate from a peer.
+    pub fn allow(&self, peer: IpAddr, what: Use) -> Result<(), Refusal> {
+        if self.stopping.is_cancelled() {
+            return Err(Refusal::stopping());
+        }
+        let limits = &self.config.limits;
+        let allowed = self.peers.of(peer).take(what, self.now(), limits);
+        if allowed.is_err() {
+            Counters::count(&self.counters.rate_limited);
+        }
+        allowed
+    }
+
+    /// The queue with this id.
+    pub async fn cell(&self, id: &QueueId) -> Result<Option<Arc<Cell>>, Refusal> {
+        self.cells.load(id, &*self.store, self.now()).await
+    }
+
+    /// The queue with this address.
+    pub async fn cell_at(&self, address: &Hash) -> Result<Option<Arc<Cell>>, Refusal> {
+        self.cells.find(address, &*self.store, self.now()).await
+    }
+
+    /// A queue is used now: keeps it in memory, and from being dropped for disuse.
+    pub fn used(&self, cell: &Cell, now: Timestamp) {
+        let mut state = cell.state.lock();
+        self.used_locked(cell.id, &mut state, now);
+    }
+
+    /// The same for one whose state is locked.
+    pub fn used_locked(&self, id: QueueId, state: &mut CellState, now: Timestamp) {
+        state.used = now;
+        let today = day(now);
+        if state.used_day != today {
+            state.used_day = today;
+            self.touched.lock().push(id);
+        }
+    }
+
+    /// A queue is no more, in the store as well.
+    pub fn forget(&self, cell: &Cell) {
+        self.cells.remove(cell);
+        let refusal = Refusal::new(ErrorCode::NoQueue);
+        cell.state.lock().queue.delete(|reply| reply.refuse(&refusal));
+    }
+
+    /// Something was deleted.
+    pub fn mark_dirty(&self) {
+        self.dirty.store(true, Relaxed);
+    }
+
+    /// Whether something was deleted since the last call.
+    pub fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, AcqRel)
+    }
+}
+
+/// The day of a moment.
+pub(crate) fn day(at: Timestamp) -> Day {
+    u32::try_from(at.seconds() / 86_400).unwrap_or(u32::MAX)
+}
+
+/// SHA-256.
+pub(crate) fn hash(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
+/// The relay. Clones are the same relay.
+#[derive(Clone)]
+pub struct Relay {
+    engine: Arc<Engine>,
+}
+
+impl Relay {
+    /// Starts a relay on a store.
+    ///
+    /// # Errors
+    /// [`StartError`], one clear line. The store is unchanged then.
+    pub async fn start(
+        config: RelayConfig,
+        keyring: Keyring,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let fresh = Identity {
+            incarnation: Incarnation(random()),
+            keyring: keyring.fingerprint(),
+            next_seq: 1,
+        };
+        let identity = store.identity(fresh).await?;
+        if identity.keyring != keyring.fingerprint() {
+            return Err(StartError::Keyring);
+        }
+        let start = identity.next_seq;
+        let reserve = Batch {
+            reserve: Some(start + BLOCK),
+            ..Batch::default()
+        };
+        store.apply(&reserve).await?;
+
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        let counters = Arc::<Counters>::default();
+        let engine = Arc::new(Engine {
+            config,
+            keyring,
+            store,
+            clock,
+            incarnation: identity.incarnation,
+            cells: Cells::new(),
+            peers: Peers::default(),
+            load: Load::new(counters.clone()),
+            counters,
+            sequence: Sequence::new(start),
+            health: Mutex::new(None),
+            sessions: Mutex::default(),
+            vaults: Mutex::default(),
+            touched: Mutex::default(),
+            stopping: CancellationToken::new(),
+            jobs,
+            numbers: AtomicU64::new(1),
+            // What was deleted before the last end may still be in the log.
+            dirty: AtomicBool::new(true),
+        });
+        tokio::spawn(Writer::new(engine.clone(), inbox).run());
+        tokio::spawn(sweeper::run(engine.clone()));
+        Ok(Self { engine })
+    }
+
+    /// Makes a mailbox.
+    ///
+    /// # Errors
+    /// [`Refusal`] with `key_invalid`, `rate_limited` or `unavailable`.
+    pub async fn register_sim(&self, peer: IpAddr, request: RegisterSim) -> Result<Registered, Refusal> {
+        invites::register(&self.engine, peer, request).await
+    }
+
+    /// Makes an invite.
+    ///
+    /// # Errors
+    /// [`Refusal`] with `token_invalid`, `card_invalid`, `ttl_invalid`, `no_queue`, `rate_limited` or
+    /// `unavailable`.
+    pub async fn share_contact(&self, peer: IpAddr, request: ShareContact) -> Result<Shared, Refusal> {
+        invites::share(&self.engine, peer, request).await
+    }
+
+    /// Opens an invite, which uses it up.
+    ///
+    /// # Errors
+    /// [`Refusal`] with `invite_invalid`, `invite_used` (and when), `invite_expired`,
+    /// `invite_withdrawn`, `key_invalid`, `rate_limited` or `unavailable`.
+    pub async fn import_contact(&self, peer: IpAddr, request: ImportContact) -> Result<Imported, Refusal> {
+        invites::import(&self.engine, peer, request).await
+    }
+
+    /// A websocket has been opened.
+    ///
+    /// # Errors
+    /// [`Refusal`] with `too_many_connections` or `stopping`.
+    pub fn connect(&self, peer: IpAddr) -> Result<Connection, Refusal> {
+        Connection::open(&self.engine, peer)
+    }
+
+    /// Whether everything that is needed works.
+    ///
+    /// # Errors
+    /// The name of the part that does not: `store` or `disk`, or `stopping`.
+    pub async fn ready(&self) -> Result<(), String> {
+        if self.engine.stopping.is_cancelled() {
+            return Err("stopping".into());
+        }
+        if let Some(error) = self.engine.health.lock().as_ref() {
+            return Err(error.part().into());
+        }
+        let checked = self.engine.store.check().await;
+        checked.map_err(|error| error.part().into())
+    }
+
+    /// Counters and gauges.
+    pub fn metrics(&self) -> Metrics {
+        self.engine.counters.read()
+    }
+
+    /// Ends gracefully: takes nothing new, writes and answers what was taken, says goodbye to every
+    /// connection, closes the store. The sockets' tasks then have [`crate::Outgoing`] frames to send
+    /// until it returns `None`.
+    pub async fn stop(&self) {
+        let engine = &self.engine;
+        if engine.stopping.is_cancelled() {
+            return;
+        }
+        engine.stopping.cancel();
+        let (flushed, done) = oneshot::channel();
+        engine.job(Job::Flush(flushed));
+        // An error means that the writer is gone, and with it whatever there was to wait for.
+        let _ = done.await;
+        let sessions: Vec<_> = engine.sessions.lock().values().cloned().collect();
+        let wait = Refusal::later(ErrorCode::Stopping, RECONNECT).retry_ms();
+        for outbox in sessions {
+            outbox.goodbye(ErrorCode::Stopping, wait);
+        }
+        // What came between the flush and the goodbyes.
+        let (flushed, done) = oneshot::channel();
+        engine.job(Job::Flush(flushed));
+        let _ = done.await;
+        engine.job(Job::Stop);
+        if let Err(error) = engine.store.close().await {
+            tracing::error!(%error, "closing the store failed");
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+}
+
+/// Tells a connection that it no longer reads a queue or uses a vault.
+pub(crate) fn tell_replaced(queue: QueueId, before: &Arc<Outbox>, by: &Arc<Outbox>) {
+    if !Arc::ptr_eq(before, by) {
+        before.answer(&ServerFrame::Replaced { queue });
+    }
+}

@@ -1,0 +1,291 @@
+//! The port behind which queues last: whole batches in, pages out.
+//!
+//! A store does not decide anything about delivery. It applies a [`Batch`] completely or not at all,
+//! and once [`Store::apply`] has returned `Ok`, a power cut takes nothing of it away.
+
+mod memory;
+mod sqlite;
+#[cfg(test)]
+mod suite;
+
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use rly_protocol::{
+    EnvelopeId, Incarnation, InviteId, PublicKey, QueueId, Timestamp,
+    frame::{Kind, VaultEntry},
+};
+use thiserror::Error;
+
+/// SHA-256 of something.
+pub type Hash = [u8; 32];
+/// Days since 1970.
+pub type Day = u32;
+
+/// Why a store could not do what it was asked.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// The disk is full, read-only or failing.
+    #[error("the disk under the database cannot be used: {0}")]
+    Disk(String),
+    /// The file is damaged, or is no database.
+    #[error("the database is damaged or is not a Rly Chat database: {0}")]
+    Damaged(String),
+    /// Made by a newer version of this program.
+    #[error("the database was made by a newer version of this program")]
+    Newer,
+    /// Anything else.
+    #[error("the database cannot be used: {0}")]
+    Failed(String),
+}
+
+impl StoreError {
+    /// The part to name to whoever runs the server.
+    pub fn part(&self) -> &'static str {
+        match self {
+            Self::Disk(_) => "disk",
+            Self::Damaged(_) | Self::Newer | Self::Failed(_) => "store",
+        }
+    }
+}
+
+/// One envelope as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Where.
+    pub queue: QueueId,
+    /// Its place; unique in the whole store.
+    pub seq: u64,
+    /// The sender's name for it.
+    pub id: EnvelopeId,
+    /// From whom.
+    pub kind: Kind,
+    /// When it came.
+    pub at: Timestamp,
+    /// What.
+    pub body: Bytes,
+}
+
+/// A change other than envelopes that come and go.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Makes a mailbox.
+    Register {
+        /// Its id.
+        queue: QueueId,
+        /// SHA-256 of its address.
+        address: Hash,
+        /// Who reads it.
+        reader: PublicKey,
+        /// Today.
+        day: Day,
+    },
+    /// Deletes a mailbox with its envelopes and invites.
+    DeleteQueue {
+        /// Which.
+        queue: QueueId,
+    },
+    /// Records that mailboxes were used.
+    Touch {
+        /// Which.
+        queues: Vec<QueueId>,
+        /// Today.
+        day: Day,
+    },
+    /// Records an invite.
+    Share {
+        /// Its UUID.
+        invite: InviteId,
+        /// The mailbox it leads to.
+        queue: QueueId,
+        /// What it holds.
+        card: Bytes,
+        /// When it ends.
+        expires: Timestamp,
+    },
+    /// Opens an invite if nobody has, and then stores the notice of that.
+    Claim {
+        /// Its UUID.
+        invite: InviteId,
+        /// SHA-256 of the claimant's key.
+        key: Hash,
+        /// Now.
+        at: Timestamp,
+        /// For the mailbox that the invite leads to.
+        notice: Envelope,
+    },
+    /// Takes an unopened invite back.
+    Withdraw {
+        /// Its UUID.
+        invite: InviteId,
+        /// The mailbox it leads to.
+        queue: QueueId,
+    },
+    /// Makes a vault if there is none.
+    OpenVault {
+        /// Its id.
+        vault: QueueId,
+    },
+    /// Writes slots if the vault is at a generation; an empty blob deletes its slot. No slot twice.
+    WriteVault {
+        /// Its id.
+        vault: QueueId,
+        /// The generation it must be at.
+        expected: u64,
+        /// What to write.
+        entries: Vec<VaultEntry>,
+        /// How many bytes the vault may then hold.
+        quota: u64,
+    },
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done (again, if it had been done before).
+    Done,
+    /// There is no such queue, invite or vault, or its time is over.
+    Missing,
+    /// The invite was unopened and is opened now; this is its card.
+    Claimed(Bytes),
+    /// The invite had been opened.
+    Taken {
+        /// When.
+        at: Timestamp,
+        /// SHA-256 of the claimant's key.
+        key: Hash,
+        /// Its card, if it is still there.
+        card: Option<Bytes>,
+    },
+    /// The invite had been withdrawn.
+    Withdrawn,
+    /// The vault is at this generation now.
+    Written(u64),
+    /// The vault is not at the generation expected.
+    Conflict,
+    /// The vault cannot hold that much.
+    Full,
+}
+
+/// What is applied together. Envelopes come first, then removals, then changes in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// To store.
+    pub envelopes: Vec<Envelope>,
+    /// Places that are free now: queue and sequence number.
+    pub removed: Vec<(QueueId, u64)>,
+    /// Everything else.
+    pub changes: Vec<Change>,
+    /// Sequence numbers below this are taken from now on.
+    pub reserve: Option<u64>,
+}
+
+/// What a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Which store this is.
+    pub incarnation: Incarnation,
+    /// Fingerprint of the server keys that belong to it.
+    pub keyring: [u8; 16],
+    /// The first sequence number that was never reserved.
+    pub next_seq: u64,
+}
+
+/// An envelope's place, without its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub seq: u64,
+    /// Its name.
+    pub id: EnvelopeId,
+    /// From whom.
+    pub kind: Kind,
+    /// Size of its body.
+    pub size: u32,
+}
+
+/// A mailbox and what waits in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueRecord {
+    /// SHA-256 of its address.
+    pub address: Hash,
+    /// Who reads it.
+    pub reader: PublicKey,
+    /// When it was used last.
+    pub used_day: Day,
+    /// What waits, in order.
+    pub waiting: Vec<Place>,
+}
+
+/// A part of a vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultPage {
+    /// The vault's generation when this was read.
+    pub generation: u64,
+    /// Slots in order.
+    pub entries: Vec<VaultEntry>,
+}
+
+/// What has come to its end by a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Now.
+    pub now: Timestamp,
+    /// Envelopes that came before this.
+    pub envelopes: Timestamp,
+    /// Cards claimed before this, and invites that ended before this.
+    pub claims: Timestamp,
+    /// Mailboxes not used since before this day.
+    pub queues: Day,
+    /// How many envelopes and mailboxes at most in one go.
+    pub limit: u32,
+}
+
+/// What a sweep removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Envelopes.
+    pub envelopes: Vec<(QueueId, u64)>,
+    /// Mailboxes.
+    pub queues: Vec<QueueId>,
+    /// Cards and invites.
+    pub invites: u64,
+}
+
+/// The result of a store's work.
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// Where queues last.
+pub trait Store: Send + Sync + 'static {
+    /// What the store is; a new one takes `fresh` (and `next_seq` from it) as its identity.
+    fn identity(&self, fresh: Identity) -> StoreFuture<'_, Identity>;
+
+    /// Applies a batch, all or nothing; one outcome for each change.
+    fn apply<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, Vec<Outcome>>;
+
+    /// The mailbox with this address.
+    fn find_address(&self, address: Hash) -> StoreFuture<'_, Option<QueueId>>;
+
+    /// A mailbox and the index of what waits in it.
+    fn queue(&self, queue: QueueId) -> StoreFuture<'_, Option<QueueRecord>>;
+
+    /// Envelopes after a place, in order.
+    fn page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<Envelope>>;
+
+    /// A vault's slots from `from` on; `None` if there is no such vault.
+    fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>>;
+
+    /// Removes what has come to its end.
+    fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept>;
+
+    /// Makes the bytes of what was removed leave the disk.
+    fn scrub(&self) -> StoreFuture<'_, ()>;
+
+    /// Whether reading works.
+    fn check(&self) -> StoreFuture<'_, ()>;
+
+    /// Ends all work and leaves nothing unwritten.
+    fn close(&self) -> StoreFuture<'_, ()>;
+}

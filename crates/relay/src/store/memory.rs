@@ -1,0 +1,323 @@
+//! A store in memory, for tests: what the others must be like.
+
+use super::{
+    Batch, Change, Day, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, Store, StoreFuture,
+    Swept, VaultPage,
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rly_protocol::{InviteId, PublicKey, QueueId, Timestamp, frame::VaultEntry};
+use std::collections::{BTreeMap, HashMap};
+
+struct Mailbox {
+    address: Hash,
+    reader: PublicKey,
+    used_day: Day,
+}
+
+struct Invite {
+    queue: QueueId,
+    card: Option<Bytes>,
+    expires: Timestamp,
+    claim: Option<(Timestamp, Hash)>,
+    withdrawn: bool,
+}
+
+#[derive(Default)]
+struct Vault {
+    generation: u64,
+    slots: BTreeMap<u32, Bytes>,
+}
+
+#[derive(Default)]
+struct Tables {
+    identity: Option<Identity>,
+    queues: HashMap<QueueId, Mailbox>,
+    addresses: HashMap<Hash, QueueId>,
+    envelopes: BTreeMap<(QueueId, u64), Envelope>,
+    invites: HashMap<InviteId, Invite>,
+    vaults: HashMap<QueueId, Vault>,
+}
+
+/// A store in memory. It forgets everything when it is dropped.
+#[derive(Default)]
+pub struct MemoryStore(Mutex<Tables>);
+
+impl MemoryStore {
+    fn now<T: Send + 'static>(&self, work: impl FnOnce(&mut Tables) -> T) -> StoreFuture<'_, T> {
+        let result = work(&mut self.0.lock());
+        Box::pin(async move { Ok(result) })
+    }
+}
+
+impl Tables {
+    fn apply(&mut self, batch: &Batch) -> Vec<Outcome> {
+        for envelope in &batch.envelopes {
+            self.store(envelope);
+        }
+        for place in &batch.removed {
+            self.envelopes.remove(place);
+        }
+        if let (Some(identity), Some(end)) = (&mut self.identity, batch.reserve) {
+            identity.next_seq = identity.next_seq.max(end);
+        }
+        batch.changes.iter().map(|change| self.change(change)).collect()
+    }
+
+    fn store(&mut self, envelope: &Envelope) {
+        self.envelopes
+            .insert((envelope.queue, envelope.seq), envelope.clone());
+    }
+
+    fn change(&mut self, change: &Change) -> Outcome {
+        match change {
+            Change::Register {
+                queue,
+                address,
+                reader,
+                day,
+            } => {
+                self.addresses.insert(*address, *queue);
+                let mailbox = Mailbox {
+                    address: *address,
+                    reader: *reader,
+                    used_day: *day,
+                };
+                self.queues.insert(*queue, mailbox);
+                Outcome::Done
+            }
+            Change::DeleteQueue { queue } => {
+                self.delete(*queue);
+                Outcome::Done
+            }
+            Change::Touch { queues, day } => {
+                for queue in queues {
+                    if let Some(mailbox) = self.queues.get_mut(queue) {
+                        mailbox.used_day = *day;
+                    }
+                }
+                Outcome::Done
+            }
+            Change::Share {
+                invite,
+                queue,
+                card,
+                expires,
+            } => {
+                if !self.queues.contains_key(queue) {
+                    return Outcome::Missing;
+                }
+                let row = Invite {
+                    queue: *queue,
+                    card: Some(card.clone()),
+                    expires: *expires,
+                    claim: None,
+                    withdrawn: false,
+                };
+                self.invites.insert(*invite, row);
+                Outcome::Done
+            }
+            Change::Claim {
+                invite,
+                key,
+                at,
+                notice,
+            } => self.claim(*invite, *key, *at, notice),
+            Change::Withdraw { invite, queue } => self.withdraw(*invite, *queue),
+            Change::OpenVault { vault } => {
+                self.vaults.entry(*vault).or_default();
+                Outcome::Done
+            }
+            Change::WriteVault {
+                vault,
+                expected,
+                entries,
+                quota,
+            } => self.write_vault(*vault, *expected, entries, *quota),
+        }
+    }
+
+    fn claim(&mut self, id: InviteId, key: Hash, at: Timestamp, notice: &Envelope) -> Outcome {
+        let Some(invite) = self.invites.get_mut(&id) else {
+            return Outcome::Missing;
+        };
+        if invite.withdrawn {
+            return Outcome::Withdrawn;
+        }
+        if let Some((at, key)) = invite.claim {
+            return Outcome::Taken {
+                at,
+                key,
+                card: invite.card.clone(),
+            };
+        }
+        match &invite.card {
+            Some(card) if invite.expires > at => {
+                invite.claim = Some((at, key));
+                let card = card.clone();
+                self.store(notice);
+                Outcome::Claimed(card)
+            }
+            _ => Outcome::Missing,
+        }
+    }
+
+    fn withdraw(&mut self, id: InviteId, queue: QueueId) -> Outcome {
+        match self.invites.get_mut(&id) {
+            Some(invite) if invite.queue == queue => match invite.claim {
+                Some((at, key)) => Outcome::Taken { at, key, card: None },
+                None => {
+                    invite.withdrawn = true;
+                    invite.card = None;
+                    Outcome::Done
+                }
+            },
+            _ => Outcome::Missing,
+        }
+    }
+
+    fn write_vault(&mut self, id: QueueId, expected: u64, entries: &[VaultEntry], quota: u64) -> Outcome {
+        let Some(vault) = self.vaults.get_mut(&id) else {
+            return Outcome::Missing;
+        };
+        if vault.generation != expected {
+            return Outcome::Conflict;
+        }
+        let mut slots = vault.slots.clone();
+        for entry in entries {
+            if entry.blob.is_empty() {
+                slots.remove(&entry.slot);
+            } else {
+                slots.insert(entry.slot, entry.blob.clone());
+            }
+        }
+        if slots.values().map(|blob| blob.len() as u64).sum::<u64>() > quota {
+            return Outcome::Full;
+        }
+        vault.slots = slots;
+        vault.generation += 1;
+        Outcome::Written(vault.generation)
+    }
+
+    fn delete(&mut self, queue: QueueId) {
+        if let Some(mailbox) = self.queues.remove(&queue) {
+            self.addresses.remove(&mailbox.address);
+        }
+        self.envelopes.retain(|(of, _), _| *of != queue);
+        self.invites.retain(|_, invite| invite.queue != queue);
+    }
+
+    fn sweep(&mut self, by: &Deadlines) -> Swept {
+        let old = |at: &Timestamp| *at < by.envelopes;
+        let envelopes: Vec<_> = (self.envelopes.values().filter(|envelope| old(&envelope.at)))
+            .map(|envelope| (envelope.queue, envelope.seq))
+            .take(by.limit as usize)
+            .collect();
+        for place in &envelopes {
+            self.envelopes.remove(place);
+        }
+        let queues: Vec<_> = (self
+            .queues
+            .iter()
+            .filter(|(_, mailbox)| mailbox.used_day < by.queues))
+        .map(|(queue, _)| *queue)
+        .take(by.limit as usize)
+        .collect();
+        for queue in &queues {
+            self.delete(*queue);
+        }
+        let mut invites = 0;
+        for invite in self.invites.values_mut() {
+            let over = match invite.claim {
+                Some((at, _)) => at < by.claims,
+                None => invite.expires <= by.now,
+            };
+            if over && invite.card.take().is_some() {
+                invites += 1;
+            }
+        }
+        let before = self.invites.len();
+        self.invites.retain(|_, invite| invite.expires >= by.claims);
+        invites += (before - self.invites.len()) as u64;
+        Swept {
+            envelopes,
+            queues,
+            invites,
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn identity(&self, fresh: Identity) -> StoreFuture<'_, Identity> {
+        self.now(|tables| *tables.identity.get_or_insert(fresh))
+    }
+
+    fn apply<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, Vec<Outcome>> {
+        self.now(|tables| tables.apply(batch))
+    }
+
+    fn find_address(&self, address: Hash) -> StoreFuture<'_, Option<QueueId>> {
+        self.now(|tables| tables.addresses.get(&address).copied())
+    }
+
+    fn queue(&self, queue: QueueId) -> StoreFuture<'_, Option<QueueRecord>> {
+        self.now(|tables| {
+            let mailbox = tables.queues.get(&queue)?;
+            let waiting = tables.envelopes.range((queue, 0)..=(queue, u64::MAX));
+            Some(QueueRecord {
+                address: mailbox.address,
+                reader: mailbox.reader,
+                used_day: mailbox.used_day,
+                waiting: waiting
+                    .map(|(_, envelope)| Place {
+                        seq: envelope.seq,
+                        id: envelope.id,
+                        kind: envelope.kind,
+                        size: envelope.body.len() as u32,
+                    })
+                    .collect(),
+            })
+        })
+    }
+
+    fn page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<Envelope>> {
+        self.now(|tables| {
+            let rest = tables.envelopes.range((queue, after + 1)..=(queue, u64::MAX));
+            rest.take(limit as usize)
+                .map(|(_, envelope)| envelope.clone())
+                .collect()
+        })
+    }
+
+    fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>> {
+        self.now(|tables| {
+            let vault = tables.vaults.get(&vault)?;
+            let entries = vault.slots.range(from..).take(limit as usize);
+            Some(VaultPage {
+                generation: vault.generation,
+                entries: entries
+                    .map(|(slot, blob)| VaultEntry {
+                        slot: *slot,
+                        blob: blob.clone(),
+                    })
+                    .collect(),
+            })
+        })
+    }
+
+    fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {
+        self.now(|tables| tables.sweep(&deadlines))
+    }
+
+    fn scrub(&self) -> StoreFuture<'_, ()> {
+        self.now(|_| ())
+    }
+
+    fn check(&self) -> StoreFuture<'_, ()> {
+        self.now(|_| ())
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.now(|_| ())
+    }
+}

@@ -1,0 +1,450 @@
+//! What every store must do, run on each of them.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use rly_protocol::limits::VAULT_BYTES;
+use std::sync::Arc;
+
+/// A store and what keeps it alive.
+struct Subject {
+    store: Arc<dyn Store>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl std::ops::Deref for Subject {
+    type Target = dyn Store;
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+async fn memory() -> Subject {
+    Subject {
+        store: Arc::new(MemoryStore::default()),
+        _folder: None,
+    }
+}
+
+async fn sqlite() -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("rly.db")).await.unwrap();
+    Subject {
+        store: Arc::new(store),
+        _folder: Some(folder),
+    }
+}
+
+macro_rules! suite {
+    ($($test:ident),* $(,)?) => {
+        suite!(memory: $($test),*);
+        suite!(sqlite: $($test),*);
+    };
+    ($make:ident: $($test:ident),*) => {
+        mod $make {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(&super::$make().await).await;
+            })*
+        }
+    };
+}
+
+suite! {
+    identity_is_taken_once,
+    envelopes_come_back_in_order,
+    batches_of_every_size_are_complete,
+    removed_envelopes_are_gone,
+    queues_are_found_by_address_and_deleted_whole,
+    an_invite_is_claimed_once,
+    a_claim_stores_its_notice,
+    invites_expire_and_are_withdrawn,
+    vaults_compare_and_set,
+    vaults_are_bounded_and_paged,
+    old_things_are_swept,
+    it_stays_usable_after_scrubbing,
+}
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+fn queue(n: u8) -> QueueId {
+    QueueId([n; 16])
+}
+
+fn key() -> PublicKey {
+    let mut bytes = [1; 65];
+    bytes[0] = 4;
+    PublicKey::try_from(&bytes[..]).unwrap()
+}
+
+fn envelope(n: u8, seq: u64) -> Envelope {
+    Envelope {
+        queue: queue(n),
+        seq,
+        id: EnvelopeId(u128::from(seq).to_be_bytes()),
+        kind: Kind::Envelope,
+        at: NOW,
+        body: Bytes::from(vec![seq as u8; 300]),
+    }
+}
+
+fn register(n: u8) -> Change {
+    Change::Register {
+        queue: queue(n),
+        address: [n; 32],
+        reader: key(),
+        day: 20_000,
+    }
+}
+
+fn share(n: u8, expires: Timestamp) -> Change {
+    Change::Share {
+        invite: InviteId([n; 16]),
+        queue: queue(n),
+        card: Bytes::from_static(b"card"),
+        expires,
+    }
+}
+
+fn claim(n: u8, by: u8, at: Timestamp, seq: u64) -> Change {
+    Change::Claim {
+        invite: InviteId([n; 16]),
+        key: [by; 32],
+        at,
+        notice: Envelope {
+            kind: Kind::Notice,
+            ..envelope(n, seq)
+        },
+    }
+}
+
+fn withdraw(n: u8) -> Change {
+    Change::Withdraw {
+        invite: InviteId([n; 16]),
+        queue: queue(n),
+    }
+}
+
+async fn change(store: &Subject, changes: Vec<Change>) -> Vec<Outcome> {
+    let batch = Batch {
+        changes,
+        ..Batch::default()
+    };
+    store.apply(&batch).await.unwrap()
+}
+
+async fn one(store: &Subject, of: Change) -> Outcome {
+    change(store, vec![of]).await.remove(0)
+}
+
+async fn insert(store: &Subject, envelopes: Vec<Envelope>) {
+    let batch = Batch {
+        envelopes,
+        ..Batch::default()
+    };
+    store.apply(&batch).await.unwrap();
+}
+
+fn seqs(page: &[Envelope]) -> Vec<u64> {
+    page.iter().map(|envelope| envelope.seq).collect()
+}
+
+async fn identity_is_taken_once(store: &Subject) {
+    let fresh = |n| Identity {
+        incarnation: Incarnation([n; 16]),
+        keyring: [n; 16],
+        next_seq: 1,
+    };
+    assert_eq!(store.identity(fresh(1)).await.unwrap(), fresh(1));
+    for reserve in [5_000, 3_000] {
+        let batch = Batch {
+            reserve: Some(reserve),
+            ..Batch::default()
+        };
+        store.apply(&batch).await.unwrap();
+    }
+    let kept = store.identity(fresh(2)).await.unwrap();
+    assert_eq!(
+        kept,
+        Identity {
+            next_seq: 5_000,
+            ..fresh(1)
+        }
+    );
+}
+
+async fn envelopes_come_back_in_order(store: &Subject) {
+    change(store, vec![register(1), register(2)]).await;
+    insert(
+        store,
+        vec![envelope(1, 1), envelope(2, 2), envelope(1, 3), envelope(1, 9)],
+    )
+    .await;
+    insert(store, vec![envelope(1, 5)]).await;
+    let page = store.page(queue(1), 0, 10).await.unwrap();
+    assert_eq!(seqs(&page), [1, 3, 5, 9]);
+    assert_eq!(page[1], envelope(1, 3));
+    assert_eq!(seqs(&store.page(queue(1), 1, 2).await.unwrap()), [3, 5]);
+    assert_eq!(seqs(&store.page(queue(1), 9, 2).await.unwrap()), [0; 0]);
+    let record = store.queue(queue(1)).await.unwrap().unwrap();
+    assert_eq!(
+        (record.address, record.reader, record.used_day),
+        ([1; 32], key(), 20_000)
+    );
+    assert_eq!(
+        record.waiting[2],
+        Place {
+            seq: 5,
+            id: envelope(1, 5).id,
+            kind: Kind::Envelope,
+            size: 300
+        }
+    );
+}
+
+async fn batches_of_every_size_are_complete(store: &Subject) {
+    change(store, vec![register(1)]).await;
+    let (mut seq, mut expected) = (0, 0);
+    for size in [1, 2, 3, 7, 64, 65, 511, 512, 513, 1_100] {
+        let batch = (0..size).map(|_| {
+            seq += 1;
+            envelope(1, seq)
+        });
+        insert(store, batch.collect()).await;
+        expected += size;
+        let waiting = store.queue(queue(1)).await.unwrap().unwrap().waiting;
+        assert_eq!(waiting.len(), expected);
+    }
+    let last = store.page(queue(1), seq - 1, 1).await.unwrap();
+    assert_eq!(last, [envelope(1, seq)]);
+}
+
+async fn removed_envelopes_are_gone(store: &Subject) {
+    change(store, vec![register(1), register(2)]).await;
+    insert(
+        store,
+        (1..=6).map(|seq| envelope(1 + (seq % 2) as u8, seq)).collect(),
+    )
+    .await;
+    let batch = Batch {
+        envelopes: vec![envelope(1, 7)],
+        removed: vec![(queue(1), 2), (queue(1), 4), (queue(2), 1)],
+        ..Batch::default()
+    };
+    store.apply(&batch).await.unwrap();
+    assert_eq!(seqs(&store.page(queue(1), 0, 10).await.unwrap()), [6, 7]);
+    assert_eq!(seqs(&store.page(queue(2), 0, 10).await.unwrap()), [3, 5]);
+}
+
+async fn queues_are_found_by_address_and_deleted_whole(store: &Subject) {
+    change(
+        store,
+        vec![register(1), register(2), share(1, NOW.plus_seconds(60))],
+    )
+    .await;
+    insert(store, vec![envelope(1, 1), envelope(2, 2)]).await;
+    assert_eq!(store.find_address([1; 32]).await.unwrap(), Some(queue(1)));
+    assert_eq!(store.find_address([3; 32]).await.unwrap(), None);
+    assert_eq!(store.queue(queue(3)).await.unwrap(), None);
+    change(store, vec![Change::DeleteQueue { queue: queue(1) }]).await;
+    assert_eq!(store.find_address([1; 32]).await.unwrap(), None);
+    assert_eq!(store.queue(queue(1)).await.unwrap(), None);
+    assert!(store.page(queue(1), 0, 9).await.unwrap().is_empty());
+    assert_eq!(one(store, claim(1, 1, NOW, 9)).await, Outcome::Missing);
+    assert_eq!(one(store, share(1, NOW)).await, Outcome::Missing);
+    assert_eq!(seqs(&store.page(queue(2), 0, 9).await.unwrap()), [2]);
+}
+
+async fn an_invite_is_claimed_once(store: &Subject) {
+    change(store, vec![register(1), share(1, NOW.plus_seconds(60))]).await;
+    let claims = (1..=64).map(|n| claim(1, n, NOW, u64::from(n))).collect();
+    let outcomes = change(store, claims).await;
+    assert_eq!(outcomes[0], Outcome::Claimed(Bytes::from_static(b"card")));
+    let taken = Outcome::Taken {
+        at: NOW,
+        key: [1; 32],
+        card: Some(Bytes::from_static(b"card")),
+    };
+    assert!(outcomes[1..].iter().all(|outcome| *outcome == taken));
+    assert!(matches!(
+        one(store, withdraw(1)).await,
+        Outcome::Taken { at: NOW, .. }
+    ));
+}
+
+async fn a_claim_stores_its_notice(store: &Subject) {
+    change(store, vec![register(1), share(1, NOW.plus_seconds(60))]).await;
+    change(store, vec![claim(1, 1, NOW, 7), claim(1, 2, NOW, 8)]).await;
+    let page = store.page(queue(1), 0, 9).await.unwrap();
+    assert_eq!(seqs(&page), [7]);
+    assert_eq!(page[0].kind, Kind::Notice);
+}
+
+async fn invites_expire_and_are_withdrawn(store: &Subject) {
+    change(store, vec![register(1), register(2), register(3)]).await;
+    change(
+        store,
+        vec![share(1, NOW.plus_seconds(1)), share(2, NOW.plus_seconds(1))],
+    )
+    .await;
+    assert_eq!(
+        one(store, claim(1, 1, NOW.plus_seconds(1), 1)).await,
+        Outcome::Missing
+    );
+    assert_eq!(one(store, withdraw(2)).await, Outcome::Done);
+    assert_eq!(one(store, withdraw(2)).await, Outcome::Done);
+    assert_eq!(one(store, claim(2, 1, NOW, 1)).await, Outcome::Withdrawn);
+    assert_eq!(one(store, withdraw(3)).await, Outcome::Missing);
+    let foreign = Change::Withdraw {
+        invite: InviteId([1; 16]),
+        queue: queue(3),
+    };
+    assert_eq!(one(store, foreign).await, Outcome::Missing);
+    assert!(store.page(queue(2), 0, 9).await.unwrap().is_empty());
+}
+
+fn put(slot: u32, blob: &'static [u8]) -> VaultEntry {
+    VaultEntry {
+        slot,
+        blob: Bytes::from_static(blob),
+    }
+}
+
+fn write(expected: u64, entries: Vec<VaultEntry>) -> Change {
+    Change::WriteVault {
+        vault: queue(9),
+        expected,
+        entries,
+        quota: VAULT_BYTES,
+    }
+}
+
+async fn vaults_compare_and_set(store: &Subject) {
+    assert_eq!(store.vault_page(queue(9), 0, 9).await.unwrap(), None);
+    assert_eq!(one(store, write(0, vec![put(0, b"a")])).await, Outcome::Missing);
+    let open = || Change::OpenVault { vault: queue(9) };
+    change(store, vec![open()]).await;
+    let empty = VaultPage {
+        generation: 0,
+        entries: vec![],
+    };
+    assert_eq!(store.vault_page(queue(9), 0, 9).await.unwrap(), Some(empty));
+    let outcomes = change(
+        store,
+        vec![
+            write(0, vec![put(0, b"head"), put(5, b"five")]),
+            write(0, vec![put(0, b"late")]),
+            write(1, vec![put(0, b"next"), put(5, b""), put(7, b"seven")]),
+            open(),
+        ],
+    )
+    .await;
+    assert_eq!(
+        outcomes[..3],
+        [Outcome::Written(1), Outcome::Conflict, Outcome::Written(2)]
+    );
+    let page = store.vault_page(queue(9), 0, 9).await.unwrap().unwrap();
+    assert_eq!(page.generation, 2);
+    assert_eq!(page.entries, [put(0, b"next"), put(7, b"seven")]);
+}
+
+async fn vaults_are_bounded_and_paged(store: &Subject) {
+    change(store, vec![Change::OpenVault { vault: queue(9) }]).await;
+    let quota = 100;
+    let fill = |expected, slot, size: usize| Change::WriteVault {
+        vault: queue(9),
+        expected,
+        entries: vec![VaultEntry {
+            slot,
+            blob: vec![1; size].into(),
+        }],
+        quota,
+    };
+    let outcomes = change(
+        store,
+        vec![fill(0, 1, 60), fill(1, 2, 41), fill(1, 1, 100), fill(2, 2, 1)],
+    )
+    .await;
+    let expected = [
+        Outcome::Written(1),
+        Outcome::Full,
+        Outcome::Written(2),
+        Outcome::Full,
+    ];
+    assert_eq!(outcomes, expected);
+    change(store, vec![fill(2, 1, 10), fill(3, 2, 10), fill(4, 3, 10)]).await;
+    let page = store.vault_page(queue(9), 2, 1).await.unwrap().unwrap();
+    assert_eq!(
+        (page.generation, page.entries.len(), page.entries[0].slot),
+        (5, 1, 2)
+    );
+}
+
+async fn old_things_are_swept(store: &Subject) {
+    let late = |seconds| NOW.plus_seconds(seconds);
+    change(
+        store,
+        vec![
+            register(1),
+            register(2),
+            register(3),
+            register(4),
+            share(1, late(10)),
+            share(2, late(10)),
+        ],
+    )
+    .await;
+    change(store, vec![share(3, late(100)), claim(1, 1, late(5), 1)]).await;
+    let old = Envelope {
+        at: Timestamp(NOW.0 - 1),
+        ..envelope(2, 2)
+    };
+    insert(store, vec![old, envelope(2, 3)]).await;
+    let touch = Change::Touch {
+        queues: vec![queue(1), queue(2), queue(3)],
+        day: 20_500,
+    };
+    change(store, vec![touch]).await;
+    let by = Deadlines {
+        now: late(10),
+        envelopes: NOW,
+        claims: late(6),
+        queues: 20_500,
+        limit: 1_000,
+    };
+    let swept = store.sweep(by).await.unwrap();
+    assert_eq!(swept.envelopes, [(queue(2), 2)]);
+    assert_eq!(swept.queues, [queue(4)]);
+    assert_eq!(seqs(&store.page(queue(2), 0, 9).await.unwrap()), [3]);
+    assert_eq!(store.find_address([4; 32]).await.unwrap(), None);
+    // The claimed one's card is gone, but when it was opened is still known.
+    let taken = Outcome::Taken {
+        at: late(5),
+        key: [1; 32],
+        card: None,
+    };
+    assert_eq!(one(store, claim(1, 1, late(11), 9)).await, taken);
+    assert_eq!(one(store, claim(2, 1, late(9), 9)).await, Outcome::Missing);
+    assert!(matches!(
+        one(store, claim(3, 1, late(9), 9)).await,
+        Outcome::Claimed(_)
+    ));
+    let later = Deadlines {
+        now: late(700),
+        claims: late(100),
+        ..by
+    };
+    store.sweep(later).await.unwrap();
+    assert_eq!(one(store, claim(1, 1, late(11), 10)).await, Outcome::Missing);
+    assert_eq!(store.sweep(later).await.unwrap(), Swept::default());
+}
+
+async fn it_stays_usable_after_scrubbing(store: &Subject) {
+    change(store, vec![register(1)]).await;
+    insert(store, vec![envelope(1, 1)]).await;
+    store.scrub().await.unwrap();
+    store.check().await.unwrap();
+    insert(store, vec![envelope(1, 2)]).await;
+    assert_eq!(seqs(&store.page(queue(1), 0, 9).await.unwrap()), [1, 2]);
+    store.close().await.unwrap();
+}

@@ -1,0 +1,99 @@
+//! What happens from time to time: envelopes, cards, invites and unused mailboxes come to their end,
+//! deleted bytes leave the disk, unused memory is given back.
+
+use crate::{
+    engine::{Engine, day},
+    metrics::Counters,
+    store::{Change, Deadlines, StoreError},
+};
+use rly_protocol::{
+    Timestamp,
+    limits::{CLAIM_AGAIN, ENVELOPE_TTL},
+};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+/// Often enough that what is deleted has left the disk within 60 s even if one attempt fails.
+const EVERY: Duration = Duration::from_secs(20);
+/// Days without any use after which a mailbox is dropped.
+const UNUSED_DAYS: u32 = 400;
+/// Removed in one transaction at most.
+const CHUNK: u32 = 1_000;
+
+/// Sweeps until the relay stops.
+pub(crate) async fn run(engine: Arc<Engine>) {
+    while engine
+        .stopping
+        .run_until_cancelled(tokio::time::sleep(EVERY))
+        .await
+        .is_some()
+    {
+        sweep(&engine).await;
+    }
+}
+
+/// Sweeps once.
+pub(crate) async fn sweep(engine: &Engine) {
+    let now = engine.now();
+    touch(engine, now).await;
+    if let Err(error) = expire(engine, now).await {
+        tracing::warn!(%error, "sweeping the store failed");
+    }
+    if engine.take_dirty()
+        && let Err(error) = engine.store.scrub().await
+    {
+        tracing::warn!(%error, "deleted bytes could not be removed from the disk yet");
+        engine.mark_dirty();
+    }
+    let left = engine.cells.sweep(now);
+    engine.counters.queues.store(left as u64, Relaxed);
+    engine.peers.sweep(now, &engine.config.limits);
+}
+
+async fn touch(engine: &Engine, now: Timestamp) {
+    let queues = std::mem::take(&mut *engine.touched.lock());
+    for queues in queues.chunks(CHUNK as usize) {
+        let queues = queues.to_vec();
+        // Lost on failure: the next day's use is recorded again, and only the day counts.
+        let _ = engine
+            .change(Change::Touch {
+                queues,
+                day: day(now),
+            })
+            .await;
+    }
+}
+
+async fn expire(engine: &Engine, now: Timestamp) -> Result<(), StoreError> {
+    let before = |seconds: u64| Timestamp(now.0.saturating_sub(seconds * 1000));
+    let deadlines = Deadlines {
+        now,
+        envelopes: before(ENVELOPE_TTL),
+        claims: before(CLAIM_AGAIN),
+        queues: day(now).saturating_sub(UNUSED_DAYS),
+        limit: CHUNK,
+    };
+    loop {
+        let swept = engine.store.sweep(deadlines).await?;
+        if swept.envelopes.len() + swept.queues.len() + swept.invites as usize > 0 {
+            engine.mark_dirty();
+        }
+        Counters::add(&engine.counters.expired, swept.envelopes.len());
+        for (queue, seq) in &swept.envelopes {
+            if let Some(cell) = engine.cells.of(queue) {
+                cell.state.lock().queue.expire(*seq);
+            }
+        }
+        for queue in &swept.queues {
+            if let Some(cell) = engine.cells.of(queue) {
+                engine.forget(&cell);
+            }
+        }
+        let full = |n: usize| n >= CHUNK as usize;
+        if !full(swept.envelopes.len()) && !full(swept.queues.len()) {
+            return Ok(());
+        }
+    }
+}

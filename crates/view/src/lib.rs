@@ -1,0 +1,17 @@
+//! What a page knows without MLS: the link, the card in its envelope, commands to the worker and
+//! the view models that come back.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod card;
+mod command;
+mod letter;
+mod link;
+mod model;
+
+pub use command::{Answer, Command, Failure, FailureCode, FromWorker, Outcome, ToWorker};
+pub use letter::OpenedLetter;
+pub use link::{Link, LinkError};
+pub use model::{
+    Connection, Content, ConversationView, InviteState, InviteView, LetterView, MessageState, MessageView,
+    Note, Phase, Preview, SimView, StateView,
+};

@@ -1,0 +1,98 @@
+import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type BrowserContextOptions, test as base, chromium, expect } from '@playwright/test';
+import { Person } from './person.js';
+import { Server } from './server.js';
+import { Watch } from './watch.js';
+
+interface Fixtures {
+  /** A server of this test's own. */
+  server: Server;
+  /** Starts another one. */
+  startServer: (env?: Record<string, string>) => Promise<Server>;
+  /** Somebody with a browser of their own, on `server` or another. */
+  person: (name: string, options?: PersonOptions) => Promise<Person>;
+  /** Somebody whose browser refuses to store anything ("block all cookies"). */
+  refusedPerson: (name: string) => Promise<Person>;
+  alice: Person;
+  bob: Person;
+  carol: Person;
+}
+
+interface PersonOptions extends BrowserContextOptions {
+  on?: Server;
+}
+
+export const test = base.extend<Fixtures>({
+  startServer: async ({}, use, info) => {
+    const servers: Server[] = [];
+    await use(async (env) => {
+      const server = await Server.start(env);
+      servers.push(server);
+      return server;
+    });
+    if (info.status !== info.expectedStatus) {
+      for (const server of servers) await info.attach('server log', { body: server.output });
+    }
+    await Promise.all(servers.map((server) => server.remove()));
+  },
+
+  server: async ({ startServer }, use) => use(await startServer()),
+
+  person: async ({ browser, server, contextOptions }, use) => {
+    const people: Person[] = [];
+    await use(async (name, { on = server, ...options } = {}) => {
+      const context = await browser.newContext({ ...contextOptions, baseURL: on.url, ...options });
+      const watch = new Watch();
+      await watch.attach(context);
+      const person = new Person(name, on, context, watch, await context.newPage());
+      people.push(person);
+      return person;
+    });
+    await Promise.all(people.map((person) => person.context.close()));
+    expectQuiet(people);
+  },
+
+  refusedPerson: async ({ server, launchOptions, contextOptions }, use) => {
+    const profiles: string[] = [];
+    const people: Person[] = [];
+    await use(async (name) => {
+      // Only a profile's preferences refuse storage everywhere, workers included, as the person's own setting does.
+      const profile = await mkdtemp(path.join(tmpdir(), 'rly-e2e-profile-'));
+      profiles.push(profile);
+      await mkdir(path.join(profile, 'Default'));
+      const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
+      await writeFile(path.join(profile, 'Default/Preferences'), JSON.stringify(preferences));
+      const context = await chromium.launchPersistentContext(profile, { ...launchOptions, ...contextOptions });
+      const watch = new Watch();
+      await watch.attach(context);
+      const person = new Person(name, server, context, watch, await context.newPage());
+      people.push(person);
+      return person;
+    });
+    await Promise.all(people.map((person) => person.context.close()));
+    await Promise.all(profiles.map((profile) => rm(profile, { recursive: true, force: true })));
+    expectQuiet(people);
+  },
+
+  alice: async ({ person }, use) => use(await person('Alice')),
+  bob: async ({ person }, use) => use(await person('Bob')),
+  carol: async ({ person }, use) => use(await person('Carol')),
+});
+
+function expectQuiet(people: Person[]): void {
+  const problems = people.flatMap(({ name, watch }) => watch.problems.map((problem) => `${name}: ${problem}`));
+  expect(problems, 'console errors, uncaught errors and CSP reports').toEqual([]);
+}
+
+/** Alice writes, Bob opens and answers: both are in their conversation. */
+export async function meet(alice: Person, bob: Person): Promise<void> {
+  const link = await alice.writeLetter(`a letter from ${alice.name}`);
+  await bob.openLink(link);
+  await bob.reply(`a reply from ${bob.name}`);
+  await alice.openConversation(bob.name);
+  await alice.hears(`a reply from ${bob.name}`);
+}
+
+export { expect };

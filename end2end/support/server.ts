@@ -1,0 +1,131 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import path from 'node:path';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The real binary, the one that people run. */
+export const serverBinary = process.env.RLY_TEST_SERVER ?? path.join(root, 'target/release/rly-server');
+/** The built pages that it serves. */
+export const site = path.resolve(path.dirname(serverBinary), '../site');
+
+const START_TIMEOUT = 20_000;
+
+/** One running server with data of its own. Its ports stay the same over a restart. */
+export class Server {
+  #process: ChildProcess | undefined;
+  #output = '';
+
+  private constructor(
+    readonly port: number,
+    readonly adminPort: number,
+    readonly data: string,
+    readonly env: Record<string, string>,
+  ) {}
+
+  /** Starts a server on free ports with an empty data directory. */
+  static async start(env: Record<string, string> = {}): Promise<Server> {
+    const data = await mkdtemp(path.join(tmpdir(), 'rly-e2e-'));
+    const [port, adminPort] = await freePorts();
+    const server = new Server(port, adminPort, data, env);
+    await server.run();
+    return server;
+  }
+
+  /** The origin, as it is in links. */
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** What it has logged so far. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Starts the process and waits until it says that it is ready. */
+  async run(): Promise<void> {
+    const child = spawn(serverBinary, [], {
+      cwd: root,
+      env: {
+        PATH: process.env.PATH ?? '',
+        RUST_LOG: process.env.RUST_LOG ?? 'info',
+        ...this.env,
+        RLY_ADDR: `127.0.0.1:${this.port}`,
+        RLY_ADMIN_ADDR: `127.0.0.1:${this.adminPort}`,
+        RLY_DATA_DIR: this.data,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#process = child;
+    const keep = (chunk: Buffer) => (this.#output += chunk.toString());
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    const ended = once(child, 'exit').then(() => 'ended' as const);
+    const deadline = Date.now() + START_TIMEOUT;
+    while (Date.now() < deadline) {
+      const ready = fetch(`http://127.0.0.1:${this.adminPort}/health/ready`).then(
+        (answer) => (answer.ok ? ('ready' as const) : ('not yet' as const)),
+        () => 'not yet' as const,
+      );
+      const state = await Promise.race([ready, ended]);
+      if (state === 'ready') return;
+      if (state === 'ended') break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await this.kill9();
+    throw new Error(`the server did not start:\n${this.#output}`);
+  }
+
+  /** Stops it as the system would: SIGTERM, and it must end well. */
+  async stop(): Promise<void> {
+    const code = await this.#end('SIGTERM');
+    if (code !== 0) throw new Error(`the server ended with ${code}:\n${this.#output}`);
+  }
+
+  /** Ends it with no chance to say goodbye. */
+  async kill9(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** Stops it, and deletes its data. */
+  async remove(): Promise<void> {
+    if (this.running) await this.stop();
+    await rm(this.data, { recursive: true, force: true });
+  }
+
+  get running(): boolean {
+    const child = this.#process;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+    const child = this.#process;
+    if (!child || !this.running) return 0;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    // A server that ignores SIGTERM must not outlive the tests.
+    const last = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    await ended;
+    clearTimeout(last);
+    return child.exitCode;
+  }
+}
+
+async function freePorts(): Promise<[number, number]> {
+  const listeners = [createServer(), createServer()] as const;
+  const ports = await Promise.all(
+    listeners.map(async (listener) => {
+      listener.listen(0, '127.0.0.1');
+      await once(listener, 'listening');
+      const address = listener.address();
+      if (address === null || typeof address === 'string') throw new Error('no port');
+      return address.port;
+    }),
+  );
+  await Promise.all(listeners.map((listener) => new Promise((done) => listener.close(done))));
+  return [ports[0]!, ports[1]!];
+}

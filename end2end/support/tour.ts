@@ -1,0 +1,155 @@
+import { expect } from '@playwright/test';
+import type { Person } from './person.js';
+
+/** A page or dialog, and how one gets there. Each step goes on from the one before. */
+export interface Stop {
+  name: string;
+  show: () => Promise<void>;
+}
+
+/** Every page and dialog, as Alice sees them. Bob and Carol are there to be talked to. */
+export function tour(alice: Person, bob: Person, carol: Person): Stop[] {
+  const escape = async () => {
+    await alice.page.keyboard.press('Escape');
+    await alice.dialog.or(alice.page.getByRole('alertdialog')).waitFor({ state: 'hidden' });
+  };
+  let carols = '';
+  let link = '';
+  return [
+    { name: 'start', show: () => alice.goto('/') },
+    {
+      name: 'create-sim',
+      show: async () => {
+        await alice.button('Create SIM').click();
+        await alice.dialog.waitFor();
+      },
+    },
+    {
+      name: 'import-sim',
+      show: async () => {
+        await alice.openImport();
+      },
+    },
+    { name: 'chat-without-sim', show: () => alice.goto('/chat') },
+    { name: 'settings-without-sim', show: () => alice.goto('/settings') },
+    {
+      name: 'not-found',
+      show: async () => {
+        alice.watch.expectStatus(404);
+        await alice.page.goto('/nothing/here');
+        await alice.ready();
+      },
+    },
+    { name: 'letter', show: () => alice.goto('/letter') },
+    {
+      name: 'letter-error',
+      show: async () => {
+        await alice.button('Create link').click();
+        await alice.alert.waitFor();
+      },
+    },
+    {
+      name: 'letter-link',
+      show: async () => {
+        link = await alice.writeLetter('Dear Bob,\n\nshall we go for a walk on Saturday? I found a path along the river.\n\nAlice');
+      },
+    },
+    {
+      name: 'withdraw',
+      show: async () => {
+        await alice.button('Withdraw link').click();
+        await alice.page.getByRole('alertdialog').waitFor();
+      },
+    },
+    {
+      name: 'opened-link-before',
+      show: async () => {
+        await escape();
+        carols = await carol.writeLetter('Dear Alice,\n\nthank you for the book. When may I bring it back?\n\nYours,\nCarol');
+        await alice.page.goto(carols);
+        await alice.ready();
+        await alice.button('Open').waitFor();
+      },
+    },
+    { name: 'opened-letter', show: () => alice.openLink(carols) },
+    {
+      name: 'opened-too-late',
+      show: async () => {
+        const late = await carol.writeLetter('somebody else was first');
+        await bob.openLink(late);
+        alice.watch.expectStatus(409);
+        await alice.page.goto('about:blank');
+        await alice.pressOpen(late);
+        await alice.alert.waitFor();
+      },
+    },
+    {
+      name: 'contact-link',
+      show: async () => {
+        await bob.createSim();
+        const contact = await bob.shareContact();
+        await alice.page.goto('about:blank');
+        await alice.openLink(contact);
+      },
+    },
+    {
+      name: 'chat-with-waiting',
+      show: async () => {
+        await alice.goto('/chat');
+        await expect(alice.page.getByRole('heading', { name: 'Letters to answer' })).toBeVisible();
+      },
+    },
+    {
+      name: 'share-contact',
+      show: async () => {
+        await alice.button('Share contact').click();
+        await alice.shownLink();
+      },
+    },
+    {
+      name: 'conversation',
+      show: async () => {
+        await escape();
+        await bob.openLink(link);
+        await bob.reply('With pleasure! Ten o’clock at the bridge?');
+        await alice.openConversation('Bob');
+        await alice.say('Perfect. I bring tea, and something to eat for the ducks.');
+        await bob.hears('Perfect. I bring tea, and something to eat for the ducks.');
+        await bob.say('The ducks say thank you. 🦆');
+        await alice.hears('The ducks say thank you. 🦆');
+        await alice.say('See you on Saturday!');
+        await alice.expectAllDelivered();
+      },
+    },
+    {
+      name: 'safety-code',
+      show: async () => {
+        await alice.showSafetyCode();
+      },
+    },
+    {
+      name: 'settings',
+      show: async () => {
+        await escape();
+        await alice.goto('/settings');
+        await alice.button('Download SIM').waitFor();
+      },
+    },
+    {
+      name: 'block',
+      show: async () => {
+        await alice.button('Block Bob').click();
+        await alice.page.getByRole('alertdialog').waitFor();
+      },
+    },
+    {
+      name: 'another-device',
+      show: async () => {
+        await escape();
+        await alice.textbox('Password for the other device').fill('a good password');
+        await alice.button('Show code').click();
+        await alice.page.getByRole('img', { name: 'SIM QR code', exact: true }).waitFor();
+      },
+    },
+  ];
+}

@@ -1,0 +1,56 @@
+import type { BrowserContext } from '@playwright/test';
+
+const LOAD = 'Failed to load resource';
+const OUTAGE = /net::ERR_(CONNECTION_|INTERNET_DISCONNECTED|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|NETWORK_CHANGED|ABORTED|FAILED)/;
+
+/**
+ * Collects what no journey may cause: console errors, uncaught errors and CSP reports. Only
+ * Chromium's "Failed to load resource" is let through, for what the journey announced.
+ */
+export class Watch {
+  readonly problems: string[] = [];
+  readonly #statuses = new Set<number>();
+  #outage = false;
+
+  /** From now on the server may answer with this status. */
+  expectStatus(...statuses: number[]): void {
+    for (const status of statuses) this.#statuses.add(status);
+  }
+
+  /** From now on the server may be out of reach. */
+  expectOutage(): void {
+    this.#outage = true;
+  }
+
+  async attach(context: BrowserContext): Promise<void> {
+    context.on('console', (message) => {
+      const text = message.text();
+      if (message.type() === 'error' && !this.#expected(text)) {
+        this.problems.push(`console: ${text} (${message.location().url})`);
+      }
+    });
+    context.on('weberror', (error) => this.problems.push(`uncaught: ${error.error().stack || error.error()}`));
+    context.on('page', (page) => {
+      page.on('crash', () => this.problems.push('the page crashed'));
+      page.on('worker', (worker) => {
+        // Reports inside a worker reach no page. It may end before this gets there.
+        worker.evaluate(reportViolations).catch(() => undefined);
+      });
+    });
+    await context.addInitScript(reportViolations);
+  }
+
+  #expected(text: string): boolean {
+    if (!text.startsWith(LOAD)) return false;
+    const status = /status of (\d{3})/.exec(text)?.[1];
+    if (status !== undefined) return this.#statuses.has(Number(status));
+    return this.#outage && OUTAGE.test(text);
+  }
+}
+
+function reportViolations(): void {
+  globalThis.addEventListener('securitypolicyviolation', (event) => {
+    const report = event as SecurityPolicyViolationEvent;
+    console.error(`CSP: ${report.violatedDirective} blocked ${report.blockedURI} (${report.sample})`);
+  });
+}

@@ -1,0 +1,20 @@
+//! What the page and the worker both do with the browser: storage that is sealed at rest, opened
+//! letters, randomness and the clock. Neither MLS nor the messenger is in here, so the page stays small.
+
+mod at_rest;
+pub mod clock;
+mod db;
+mod error;
+mod global;
+pub mod letters;
+mod migrations;
+pub mod random;
+mod requests;
+mod store;
+mod webcrypto;
+
+pub use error::StoreError;
+pub use store::{Batch, Key, Row, Store};
+
+/// The first thing that a worker says to its page: it listens now. All that follows is JSON.
+pub const WORKER_READY: &str = "ready";

@@ -1,0 +1,20 @@
+//! The composition root of the page: hydrates it and gives it the browser.
+
+mod checks;
+mod opening;
+mod platform;
+mod saving;
+mod worker_link;
+
+use platform::BrowserPlatform;
+use std::rc::Rc;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Called by boot.js. `worker_url` is the one script URL that its Trusted Types policy admits.
+#[wasm_bindgen]
+pub fn hydrate(worker_url: String) {
+    // A release build says nothing: a panic's text may hold what somebody wrote.
+    #[cfg(debug_assertions)]
+    console_error_panic_hook::set_once();
+    rly_app::hydrate(Rc::new(BrowserPlatform::new(worker_url)));
+}

@@ -1,0 +1,63 @@
+//! The browser, as the pages see it.
+
+use crate::{checks, opening, saving, worker_link::WorkerLink};
+use rly_app::platform::{Lack, LocalFuture, OpenError, OpenedView, Platform};
+use rly_browser::{clock, random};
+use rly_protocol::{Timestamp, to_base64url};
+use rly_view::{Answer, Command, Failure, FromWorker, Link};
+use std::rc::Rc;
+
+/// The browser.
+pub(crate) struct BrowserPlatform {
+    worker: WorkerLink,
+}
+
+impl BrowserPlatform {
+    pub(crate) fn new(worker_url: String) -> Self {
+        Self {
+            worker: WorkerLink::new(worker_url),
+        }
+    }
+}
+
+impl Platform for BrowserPlatform {
+    fn check(&self) -> LocalFuture<Option<Lack>> {
+        Box::pin(checks::lack())
+    }
+
+    fn run(&self, command: Command) -> LocalFuture<Result<Answer, Failure>> {
+        Box::pin(self.worker.run(command))
+    }
+
+    fn listen(&self, on: Rc<dyn Fn(FromWorker)>) {
+        self.worker.listen(on);
+    }
+
+    fn open(&self, link: Link) -> LocalFuture<Result<OpenedView, OpenError>> {
+        Box::pin(opening::open(link))
+    }
+
+    fn reopen(&self, id: String) -> LocalFuture<Result<OpenedView, OpenError>> {
+        Box::pin(opening::reopen(id))
+    }
+
+    fn persist(&self) -> LocalFuture<Option<bool>> {
+        Box::pin(saving::persist())
+    }
+
+    fn download(&self, name: &str, text: &str) {
+        saving::download(name, text);
+    }
+
+    fn copy(&self, text: &str) -> LocalFuture<bool> {
+        Box::pin(saving::copy(text.to_owned()))
+    }
+
+    fn random_id(&self) -> String {
+        to_base64url(&random::bytes::<16>())
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+}

@@ -1,0 +1,272 @@
+//! The link to the worker: starts it when it is first needed, matches answers to commands, and
+//! starts a fresh one when it dies. Commands without an answer are then said again, which is
+//! harmless: see [`Command`].
+
+use futures_channel::oneshot;
+use gloo::timers::callback::Timeout;
+use rly_browser::{WORKER_READY, clock};
+use rly_protocol::Timestamp;
+use rly_view::{Answer, Command, Failure, FailureCode, FromWorker, Outcome, ToWorker};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    future::Future,
+    rc::{Rc, Weak},
+};
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use web_sys::{Event, EventTarget, MessageEvent, VisibilityState, Worker, WorkerOptions, WorkerType, window};
+
+/// How many workers may die over one command before it counts as failed.
+const TRIES: u32 = 3;
+/// A worker that lived so long did not die of what its predecessor died of.
+const LONG_LIFE_MS: u64 = 60_000;
+/// The wait before a fresh worker is started: doubled with each death, at most this.
+const WAIT_MAX_MS: u32 = 30_000;
+
+/// The link to the worker.
+pub(crate) struct WorkerLink(Rc<RefCell<State>>);
+
+struct State {
+    url: String,
+    worker: Option<Running>,
+    /// A fresh worker is started when this ends.
+    restart: Option<Timeout>,
+    /// Deaths in a row.
+    deaths: u32,
+    next: u32,
+    waiting: BTreeMap<u32, Waiting>,
+    listeners: Vec<Rc<dyn Fn(FromWorker)>>,
+    wakes: bool,
+}
+
+struct Waiting {
+    command: Command,
+    tries: u32,
+    answer: oneshot::Sender<Outcome>,
+}
+
+struct Running {
+    worker: Worker,
+    ready: bool,
+    started: Timestamp,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_error: Closure<dyn FnMut(Event)>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.worker.set_onmessage(None);
+        self.worker.set_onerror(None);
+        self.worker.set_onmessageerror(None);
+        self.worker.terminate();
+    }
+}
+
+impl WorkerLink {
+    pub(crate) fn new(url: String) -> Self {
+        Self(Rc::new(RefCell::new(State {
+            url,
+            worker: None,
+            restart: None,
+            deaths: 0,
+            next: 0,
+            waiting: BTreeMap::new(),
+            listeners: Vec::new(),
+            wakes: false,
+        })))
+    }
+
+    /// Runs a command, as soon as there is a worker.
+    pub(crate) fn run(&self, command: Command) -> impl Future<Output = Result<Answer, Failure>> + use<> {
+        let answer = say(&self.0, command);
+        async move {
+            answer.await.unwrap_or(Err(Failure {
+                code: FailureCode::Internal,
+            }))
+        }
+    }
+
+    /// Tells what the worker says, but for answers.
+    pub(crate) fn listen(&self, on: Rc<dyn Fn(FromWorker)>) {
+        self.0.borrow_mut().listeners.push(on);
+        start(&self.0);
+    }
+}
+
+fn say(link: &Rc<RefCell<State>>, command: Command) -> oneshot::Receiver<Outcome> {
+    let (answer, receiver) = oneshot::channel();
+    {
+        let mut state = link.borrow_mut();
+        let n = state.next;
+        state.next = n.wrapping_add(1);
+        let mut waiting = Waiting {
+            command,
+            tries: 0,
+            answer,
+        };
+        if let Some(running) = state.worker.as_ref().filter(|running| running.ready) {
+            waiting.tries += 1;
+            post(&running.worker, n, &waiting.command);
+        }
+        state.waiting.insert(n, waiting);
+    }
+    start(link);
+    receiver
+}
+
+/// Starts a worker if none runs and none is about to.
+fn start(link: &Rc<RefCell<State>>) {
+    let state = link.borrow();
+    if state.worker.is_some() || state.restart.is_some() {
+        return;
+    }
+    drop(state);
+    wake_on_change(link);
+    let started = spawn(link);
+    match started {
+        Ok(running) => link.borrow_mut().worker = Some(running),
+        Err(_) => died(link),
+    }
+}
+
+fn spawn(link: &Rc<RefCell<State>>) -> Result<Running, JsValue> {
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    let worker = Worker::new_with_options(&link.borrow().url, &options)?;
+
+    let weak = Rc::downgrade(link);
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        if let (Some(link), Some(text)) = (weak.upgrade(), event.data().as_string()) {
+            heard(&link, &text);
+        }
+    });
+    let weak = Rc::downgrade(link);
+    let on_error = Closure::<dyn FnMut(Event)>::new(move |_: Event| {
+        // Not now: this closure goes with the worker.
+        let weak: Weak<_> = weak.clone();
+        wasm_bindgen_futures::spawn_local(async move {
+            if let Some(link) = weak.upgrade() {
+                died(&link);
+            }
+        });
+    });
+    worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+    worker.set_onmessageerror(Some(on_error.as_ref().unchecked_ref()));
+    Ok(Running {
+        worker,
+        ready: false,
+        started: clock::now(),
+        _on_message: on_message,
+        _on_error: on_error,
+    })
+}
+
+fn heard(link: &Rc<RefCell<State>>, text: &str) {
+    if text == WORKER_READY {
+        let state = &mut *link.borrow_mut();
+        if let Some(running) = &mut state.worker {
+            running.ready = true;
+            for (n, waiting) in &mut state.waiting {
+                waiting.tries += 1;
+                post(&running.worker, *n, &waiting.command);
+            }
+        }
+        return;
+    }
+    let Ok(message) = serde_json::from_str(text) else {
+        return;
+    };
+    match message {
+        FromWorker::Answer { n, outcome } => {
+            let waiting = link.borrow_mut().waiting.remove(&n);
+            if let Some(waiting) = waiting {
+                // Whoever asked may have left the page.
+                let _ = waiting.answer.send(outcome);
+            }
+        }
+        message @ (FromWorker::State(_) | FromWorker::Messages { .. }) => {
+            let listeners = link.borrow().listeners.clone();
+            for on in listeners {
+                on(message.clone());
+            }
+        }
+    }
+}
+
+/// The worker failed to load, or panicked: its memory is lost, what it stored is not.
+fn died(link: &Rc<RefCell<State>>) {
+    let state = &mut *link.borrow_mut();
+    if state.restart.is_some() {
+        return;
+    }
+    let dead = state.worker.take();
+    let was_ready = dead.as_ref().is_some_and(|dead| dead.ready);
+    if dead.is_some_and(|dead| clock::now().since(dead.started) > LONG_LIFE_MS) {
+        state.deaths = 0;
+    }
+    state.deaths += 1;
+    // One that was never ready did not load, most likely because the server is not there.
+    let code = if was_ready {
+        FailureCode::Internal
+    } else {
+        FailureCode::Offline
+    };
+    let deaths = state.deaths;
+    let hopeless = state.waiting.extract_if(.., |_, waiting| {
+        waiting.tries >= TRIES || (!was_ready && deaths >= TRIES)
+    });
+    for (_, waiting) in hopeless {
+        let _ = waiting.answer.send(Err(Failure { code }));
+    }
+    let weak = Rc::downgrade(link);
+    let wait = (250 << deaths.min(8)).min(WAIT_MAX_MS);
+    state.restart = Some(Timeout::new(wait, move || {
+        if let Some(link) = weak.upgrade() {
+            // Its own timeout is over; taking it out frees nothing that still runs.
+            if let Some(over) = link.borrow_mut().restart.take() {
+                over.forget();
+            }
+            start(&link);
+        }
+    }));
+}
+
+/// A page that is seen again, or whose network came or went, has the worker see to the connection.
+fn wake_on_change(link: &Rc<RefCell<State>>) {
+    if core::mem::replace(&mut link.borrow_mut().wakes, true) {
+        return;
+    }
+    let Some(window) = window() else { return };
+    let Some(document) = window.document() else { return };
+    let weak = Rc::downgrade(link);
+    let seen = document.clone();
+    let on_change = Closure::<dyn Fn()>::new(move || {
+        if seen.visibility_state() == VisibilityState::Visible
+            && let Some(link) = weak.upgrade()
+        {
+            // Nobody waits for this answer.
+            drop(say(&link, Command::Wake));
+        }
+    });
+    let on_change = on_change.into_js_value();
+    listen(&window, "online", &on_change);
+    listen(&window, "offline", &on_change);
+    listen(&document, "visibilitychange", &on_change);
+}
+
+fn listen(target: &EventTarget, event: &str, on: &JsValue) {
+    // It throws for wrong options only, and there are none.
+    let _ = target.add_event_listener_with_callback(event, on.unchecked_ref());
+}
+
+fn post(worker: &Worker, n: u32, command: &Command) {
+    let message = ToWorker {
+        n,
+        command: command.clone(),
+    };
+    // Strings can always be turned to JSON, and JSON can always be posted.
+    if let Ok(text) = serde_json::to_string(&message) {
+        let _ = worker.post_message(&text.into());
+    }
+}

@@ -1,0 +1,59 @@
+//! Builds what browsers load: both wasm modules with their glue, the styles and the public files,
+//! under names that contain their hash, compressed, listed in `manifest.json`.
+//!
+//! `rly-build-web [--dev]`, run in the workspace's root. The result is in `target/site`. What did
+//! not change is not made again. `--dev` leaves out wasm-opt.
+
+mod error;
+mod site;
+mod style;
+mod wasm;
+
+use error::BuildError;
+use site::Site;
+use std::{
+    env,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+fn main() -> ExitCode {
+    let mut dev = false;
+    for argument in env::args().skip(1) {
+        match argument.as_str() {
+            "--dev" => dev = true,
+            other => return fail(&format!("unknown option {other}; the only one is --dev")),
+        }
+    }
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    match build(&target, dev) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(io::stderr(), "build-web: {error}");
+    ExitCode::FAILURE
+}
+
+fn build(target: &Path, dev: bool) -> Result<(), BuildError> {
+    let mut site = Site::open(target.join("site"))?;
+    for (package, name) in [("rly-frontend", "app"), ("rly-worker", "worker")] {
+        let module = wasm::build(target, package, name, dev)?;
+        site.add(&format!("{name}.js"), &module.glue)?;
+        site.add(&format!("{name}.wasm"), &module.wasm)?;
+    }
+    site.add("style.css", style::bundle(Path::new("style"))?.as_bytes())?;
+    let public = Path::new("app/public");
+    for name in site::names(public)? {
+        site.add(&name, &error::read(&public.join(&name))?)?;
+    }
+    for line in site.finish()? {
+        // A closed stdout is the reader's choice.
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+    Ok(())
+}

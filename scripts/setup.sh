@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# Sourced by ./run and ./test: what they need is installed, then built. Needs bash and the
+# workspace's root as the current folder.
+
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+export PATH="$HOME/.cargo/bin:$PATH"
+
+heading() {
+	printf '\n== %s\n' "$*" >&2
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# need COMMAND DEBIAN_PACKAGES [BREW_PACKAGES]: installs them unless the command is there.
+need() {
+	command -v "$1" >/dev/null 2>&1 && return
+	heading "Installing $2"
+	if command -v apt-get >/dev/null 2>&1; then
+		# shellcheck disable=SC2086 # a list of packages
+		as_root apt-get install -y --no-install-recommends $2 >&2 ||
+			{ as_root apt-get update >&2 && as_root apt-get install -y --no-install-recommends $2 >&2; }
+	elif command -v brew >/dev/null 2>&1; then
+		# shellcheck disable=SC2086
+		brew install ${3:-$2} >&2
+	else
+		echo "$1 is missing, and neither apt-get nor brew is here to install it: please do." >&2
+		exit 1
+	fi
+}
+
+need_rust() {
+	if ! command -v cargo >/dev/null 2>&1; then
+		need curl "curl ca-certificates" curl
+		heading "Installing Rust"
+		curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+			sh -s -- -y --no-modify-path --profile minimal --default-toolchain none >&2
+	fi
+	# The first cargo command would fetch the toolchain of rust-toolchain.toml by itself, but not the
+	# wasm target for one that was there before.
+	if command -v rustup >/dev/null 2>&1 &&
+		! rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown; then
+		heading "Installing the Rust toolchain"
+		cargo --version >&2
+		rustup target add wasm32-unknown-unknown >&2
+	fi
+}
+
+need_build_tools() {
+	need cc "gcc libc6-dev" gcc
+	need node "nodejs npm" node
+	need npm npm node
+	need_rust
+	if ! newer end2end/node_modules/.package-lock.json end2end/package-lock.json; then
+		heading "Installing npm packages"
+		(cd end2end && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund >&2)
+	fi
+}
+
+# Is the first file there and not older than the second?
+newer() {
+	[ -e "$1" ] && [ ! "$2" -nt "$1" ]
+}
+
+# build_product release|debug: the server, and what it serves. Says nothing when all is built.
+build_product() {
+	local flags=(--locked --quiet) options=()
+	if [ "$1" = release ]; then flags+=(--release); else options+=(--dev); fi
+	if [ ! -x "$target/$1/rly-server" ] || [ ! -f "$target/site/manifest.json" ]; then
+		heading "Building: the first time takes 10 to 15 minutes"
+	fi
+	cargo build "${flags[@]}" --package rly-server --package rly-build-web >&2 &&
+		CARGO_TARGET_DIR="$target" "$target/$1/rly-build-web" ${options[@]+"${options[@]}"} >&2
+}

@@ -1,0 +1,284 @@
+//! Options of the process: flags and environment are the same.
+
+use crate::{PublicUrl, TrustedProxies};
+use clap::{Parser, ValueEnum, error::ErrorKind};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use thiserror::Error;
+
+/// Rly Chat: a private messenger that starts with a link. This is its server.
+///
+/// Each option can be given as a flag or in the environment; the flag wins. RUST_LOG sets what is
+/// logged (error, warn, info, debug, trace).
+#[derive(Debug, Parser)]
+#[command(name = "rly-server", version, max_term_width = 100)]
+struct Options {
+    /// Where people are served; port 0 picks a free one
+    #[arg(
+        long,
+        env = "RLY_ADDR",
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:3000"
+    )]
+    addr: SocketAddr,
+
+    /// Where health and metrics are served, kept off the public address
+    #[arg(
+        long,
+        env = "RLY_ADMIN_ADDR",
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:3001"
+    )]
+    admin_addr: SocketAddr,
+
+    /// The origin in links and in Origin checks, like https://chat.example.org [default: from --addr]
+    #[arg(long, env = "RLY_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<PublicUrl>,
+
+    /// Folder of the SQLite file and the server key; made if there is none
+    #[arg(long, env = "RLY_DATA_DIR", value_name = "FOLDER", default_value = "./data")]
+    data_dir: PathBuf,
+
+    /// postgres://… for a cluster [default: SQLite in the data folder]
+    #[arg(long, env = "RLY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// Deliver through these Kafka brokers, host:port[,…] [default: within this process]
+    #[arg(long, env = "RLY_KAFKA_BROKERS", value_name = "LIST")]
+    kafka_brokers: Option<String>,
+
+    /// 32 bytes from which all server keys are derived [default: in the data folder, made at the
+    /// first start]
+    #[arg(long, env = "RLY_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// Proxies whose X-Forwarded-For is believed: IP addresses and networks, separated by commas
+    #[arg(
+        long,
+        env = "RLY_TRUSTED_PROXIES",
+        value_name = "LIST",
+        default_value = "",
+        hide_default_value = true
+    )]
+    trusted_proxies: TrustedProxies,
+
+    /// Who may make rooms
+    #[arg(long, env = "RLY_ROOMS", value_name = "WHO", default_value = "anyone")]
+    rooms: Rooms,
+
+    /// Name of this node in a cluster, letters, digits and dashes [default: random]
+    #[arg(long, env = "RLY_NODE_ID", value_name = "NAME")]
+    node_id: Option<String>,
+
+    /// Mail server, smtp://…; without it mail features say that mail is off
+    #[arg(long, env = "RLY_SMTP_URL", value_name = "URL", hide_env_values = true)]
+    smtp_url: Option<String>,
+
+    /// Folder of the built pages' files [default: `site` beside the executable's folder, or ./site]
+    #[arg(long, env = "RLY_SITE_DIR", value_name = "FOLDER")]
+    site: Option<PathBuf>,
+}
+
+/// Who may make rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rooms {
+    /// Everybody.
+    Anyone,
+    /// Whoever has an account here.
+    Accounts,
+    /// Nobody.
+    Off,
+}
+
+/// What the server is told at its start; every part is well-formed.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Public listener.
+    pub addr: SocketAddr,
+    /// Listener for health and metrics.
+    pub admin_addr: SocketAddr,
+    /// `None`: from the listener, once its port is known.
+    pub public_url: Option<PublicUrl>,
+    /// Holds the database, the lock and, unless it is elsewhere, the key.
+    pub data_dir: PathBuf,
+    /// `None`: in the data folder.
+    pub key_file: Option<PathBuf>,
+    /// Who may tell a client's address.
+    pub trusted_proxies: TrustedProxies,
+    /// Who may make rooms.
+    pub rooms: Rooms,
+    /// What `build-web` made.
+    pub site: PathBuf,
+}
+
+/// The options do not make sense. One line each.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A flag or value that clap refused.
+    #[error("{0}")]
+    Usage(String),
+    /// A variable that nobody reads is a typing error with consequences.
+    #[error("unknown variable {0} in the environment; rly-server --help lists those that are known")]
+    UnknownVariable(String),
+    /// The cluster is not built yet.
+    #[error("{0} is set, but this build delivers within one process with SQLite only: remove it")]
+    NoCluster(&'static str),
+    /// Not a PostgreSQL URL. The value may hold a password, so it is not repeated.
+    #[error("RLY_DATABASE_URL must begin with postgres://")]
+    DatabaseUrl,
+    /// Not a mail server's URL. The value may hold a password, so it is not repeated.
+    #[error("RLY_SMTP_URL must begin with smtp:// or smtps://")]
+    SmtpUrl,
+    /// Not a node name.
+    #[error("RLY_NODE_ID must be 1 to 64 letters, digits or dashes")]
+    NodeId,
+    /// Two listeners on one address.
+    #[error("RLY_ADDR and RLY_ADMIN_ADDR are the same address")]
+    SameAddress,
+    /// The built pages are nowhere.
+    #[error("the built pages are not found: run ./run, or set RLY_SITE_DIR to the folder made by build-web")]
+    NoSite,
+}
+
+impl Config {
+    /// Reads arguments and environment. `None`: help or version was asked for and is printed.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_process() -> Result<Option<Self>, ConfigError> {
+        let beside = std::env::current_exe()
+            .ok()
+            .and_then(|exe| Some(exe.parent()?.parent()?.join("site")));
+        let names = std::env::vars_os().map(|(name, _)| name);
+        Self::read(std::env::args_os(), names, beside)
+    }
+
+    fn read(
+        arguments: impl Iterator<Item = OsString>,
+        mut variables: impl Iterator<Item = OsString>,
+        site: Option<PathBuf>,
+    ) -> Result<Option<Self>, ConfigError> {
+        let options = match Options::try_parse_from(arguments) {
+            Ok(options) => options,
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+                // A closed stdout is the reader's choice.
+                let _ = error.print();
+                return Ok(None);
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let line = text.lines().next().unwrap_or_default();
+                return Err(ConfigError::Usage(line.trim_start_matches("error: ").into()));
+            }
+        };
+        let known = <Options as clap::CommandFactory>::command();
+        let unknown = variables.find(|name| {
+            name.to_string_lossy().starts_with("RLY_")
+                && !known
+                    .get_arguments()
+                    .any(|argument| argument.get_env() == Some(name))
+        });
+        match unknown {
+            Some(name) => Err(ConfigError::UnknownVariable(name.to_string_lossy().into_owned())),
+            None => options.parse(site).map(Some),
+        }
+    }
+}
+
+impl Options {
+    fn parse(self, site: Option<PathBuf>) -> Result<Config, ConfigError> {
+        match self.database_url.as_deref() {
+            None => {}
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                return Err(ConfigError::NoCluster("RLY_DATABASE_URL"));
+            }
+            Some(_) => return Err(ConfigError::DatabaseUrl),
+        }
+        if self.kafka_brokers.is_some() {
+            return Err(ConfigError::NoCluster("RLY_KAFKA_BROKERS"));
+        }
+        if let Some(url) = &self.smtp_url
+            && !["smtp://", "smtps://"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
+        {
+            return Err(ConfigError::SmtpUrl);
+        }
+        if let Some(id) = &self.node_id
+            && (id.is_empty() || id.len() > 64 || !id.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-'))
+        {
+            return Err(ConfigError::NodeId);
+        }
+        if self.addr == self.admin_addr && self.addr.port() != 0 {
+            return Err(ConfigError::SameAddress);
+        }
+        let site = match self.site {
+            Some(site) => site,
+            None => site
+                .into_iter()
+                .chain([PathBuf::from("site")])
+                .find(|site| site.join("manifest.json").is_file())
+                .ok_or(ConfigError::NoSite)?,
+        };
+        Ok(Config {
+            addr: self.addr,
+            admin_addr: self.admin_addr,
+            public_url: self.public_url,
+            data_dir: self.data_dir,
+            key_file: self.key_file,
+            trusted_proxies: self.trusted_proxies,
+            rooms: self.rooms,
+            site,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str], variables: &[&str]) -> Result<Option<Config>, ConfigError> {
+        let arguments = ["rly-server"].iter().chain(arguments).map(OsString::from);
+        Config::read(arguments, variables.iter().map(OsString::from), None)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let config = read(&["--site", "s"], &["RLY_ADDR", "PATH"]).unwrap().unwrap();
+        assert_eq!(config.addr.to_string(), "127.0.0.1:3000");
+        assert_eq!(config.admin_addr.to_string(), "127.0.0.1:3001");
+        assert_eq!(config.data_dir, PathBuf::from("./data"));
+        assert_eq!(config.rooms, Rooms::Anyone);
+        assert_eq!(config.public_url, None);
+    }
+
+    #[test]
+    fn mistakes_are_told_in_one_line() {
+        for (arguments, variables, words) in [
+            (&["--site", "s"][..], &["RLY_ADR"][..], "unknown variable RLY_ADR"),
+            (&["--addr", "here"], &[], "'here'"),
+            (&["--nonsense"], &[], "--nonsense"),
+            (&["--rooms", "some"], &[], "'some'"),
+            (&["--public-url", "https://a/b"], &[], "https://a/b"),
+            (&["--trusted-proxies", "1.2.3.4/99"], &[], "1.2.3.4/99"),
+            (&["--kafka-brokers", "a:1"], &[], "RLY_KAFKA_BROKERS"),
+            (
+                &["--database-url", "postgres://u:hush@h/d"],
+                &[],
+                "RLY_DATABASE_URL is set",
+            ),
+            (
+                &["--database-url", "mysql://u:hush@h/d"],
+                &[],
+                "must begin with postgres://",
+            ),
+            (&["--smtp-url", "http://u:hush@h"], &[], "smtp://"),
+            (&["--node-id", "a b"], &[], "RLY_NODE_ID"),
+            (&["--admin-addr", "127.0.0.1:3000"], &[], "same address"),
+            (&[], &[], "built pages"),
+        ] {
+            let line = read(arguments, variables).unwrap_err().to_string();
+            assert!(line.contains(words) && !line.contains('\n'), "{line}");
+            assert!(!line.contains("hush"), "{line}");
+        }
+    }
+}

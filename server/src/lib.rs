@@ -1,0 +1,33 @@
+//! Composition root of the server: configuration, routes, websocket, headers, graceful stop.
+//!
+//! [`Config`] is read once, [`serve`] does the rest. [`public_router`] and [`admin_router`] are what
+//! the two listeners serve; tests use them directly.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod admin;
+mod api;
+mod config;
+mod content;
+mod data_dir;
+mod error;
+mod headers;
+mod html;
+mod listen;
+mod openapi;
+mod pages;
+mod peer;
+mod public_url;
+mod router;
+mod site;
+mod start;
+mod websocket;
+
+pub use admin::router as admin_router;
+pub use config::{Config, ConfigError, Rooms};
+pub use pages::PageError;
+pub use peer::{Remote, TrustedProxies};
+pub use public_url::{PublicUrl, PublicUrlError};
+pub use router::{Parts, router as public_router};
+pub use site::{Site, SiteError};
+pub use start::{StartError, serve};
