@@ -1,7 +1,7 @@
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type BrowserContextOptions, test as base, chromium, expect } from '@playwright/test';
+import { type Browser, type BrowserContextOptions, test as base, chromium, expect } from '@playwright/test';
 import { Person } from './person.js';
 import { Server } from './server.js';
 import { Watch } from './watch.js';
@@ -22,6 +22,8 @@ interface Fixtures {
 
 interface PersonOptions extends BrowserContextOptions {
   on?: Server;
+  /** Another browser than the test's own. */
+  using?: Browser;
 }
 
 export const test = base.extend<Fixtures>({
@@ -42,8 +44,8 @@ export const test = base.extend<Fixtures>({
 
   person: async ({ browser, server, contextOptions }, use) => {
     const people: Person[] = [];
-    await use(async (name, { on = server, ...options } = {}) => {
-      const context = await browser.newContext({ ...contextOptions, baseURL: on.url, ...options });
+    await use(async (name, { on = server, using = browser, ...options } = {}) => {
+      const context = await using.newContext({ ...contextOptions, baseURL: on.url, ...options });
       const watch = new Watch();
       await watch.attach(context);
       const person = new Person(name, on, context, watch, await context.newPage());

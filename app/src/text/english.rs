@@ -6,7 +6,7 @@ use rly_protocol::ErrorCode;
 use rly_view::{FailureCode, Note};
 
 const STORAGE_DAMAGED: &str = "What is kept in this browser is damaged. Nothing of it was changed. Restore your browser's \
-                               data, or delete this site's data and import your SIM.";
+                               data; or delete everything in this browser in the settings, and import your SIM.";
 
 /// The texts in English.
 pub static ENGLISH: Text = Text {
