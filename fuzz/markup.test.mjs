@@ -22,8 +22,8 @@ const TAGS = new Set(boot.match(/TAGS = new Set\(\s*`([^`]*)`/)[1].split(/\s+/))
 const RUNS = `script style iframe frame frameset object embed applet link meta base template noscript
   noembed noframes xmp plaintext math foreignobject animate animatemotion animatetransform set use
   image handler audio video source track portal marquee body html head title`.split(/\s+/);
-const URLS = new Set(`href src action formaction data poster cite background ping manifest to from by
-  values codebase longdesc usemap lowsrc dynsrc icon profile`.split(/\s+/));
+// Addresses that an element of the list follows or loads. Others belong to elements that are refused.
+const URLS = new Set(["href", "src", "poster", "cite"]);
 const NEVER = new Set(["srcdoc", "srcset", "style", "action", "formaction", "ping"]);
 
 /** What a browser would run, load as a document, or send somewhere; undefined if there is nothing. */
