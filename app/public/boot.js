@@ -25,10 +25,12 @@ const REFUSED = new Set([
   "xlink:href",
 ]);
 const NAME = "[a-zA-Z][a-zA-Z0-9:-]*";
-const ATTRIBUTE = `\\s+(${NAME})(?:="([^"<>]*)")?`;
+// HTML's white space. For JavaScript's \s there is more, which browsers take for a part of a name.
+const SPACE = "[ \\t\\n\\f\\r]";
+const ATTRIBUTE = `${SPACE}+(${NAME})(?:="([^"<>]*)")?`;
 // The comments are those that Leptos writes. Others can end where a browser and we disagree.
 const TOKEN = new RegExp(
-  `[^<]+|<!>|<!--[^<>-]*-->|<(/?)(${NAME})((?:${ATTRIBUTE})*)\\s*/?>`,
+  `[^<]+|<!>|<!--[^<>-]*-->|<(/?)(${NAME})((?:${ATTRIBUTE})*)${SPACE}*/?>`,
   "y",
 );
 

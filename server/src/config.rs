@@ -152,7 +152,7 @@ impl Config {
         Self::read(std::env::args_os(), names, beside)
     }
 
-    fn read(
+    pub(crate) fn read(
         arguments: impl Iterator<Item = OsString>,
         mut variables: impl Iterator<Item = OsString>,
         site: Option<PathBuf>,

@@ -11,6 +11,8 @@ mod config;
 mod content;
 mod data_dir;
 mod error;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod headers;
 mod html;
 mod listen;

@@ -117,6 +117,11 @@ mod tests {
             client("10.0.0.0/8", "10.1.1.1", &["8.8.8.8, nonsense"]),
             "10.1.1.1"
         );
+        // A client may write what it likes; the proxy adds to it.
+        assert_eq!(
+            client("10.0.0.0/8", "10.1.1.1", &["\u{e9}, 9.9.9.9"]),
+            "9.9.9.9"
+        );
         assert_eq!(client("10.0.0.0/8", "10.1.1.1", &[]), "10.1.1.1");
         assert_eq!(client("10.0.0.0/8", "::ffff:10.1.1.1", &["9.9.9.9"]), "9.9.9.9");
         assert_eq!(

@@ -152,7 +152,7 @@ impl Machine {
     }
 
     /// Gives the connection up and tries again later.
-    fn wait_and_retry(&mut self, cx: &mut Cx, at_least: Option<Duration>) {
+    pub(crate) fn wait_and_retry(&mut self, cx: &mut Cx, at_least: Option<Duration>) {
         self.forget_connection(cx);
         let backoff = BACKOFF_MS
             .saturating_mul(1 << self.link.attempt.min(10))

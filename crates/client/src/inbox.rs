@@ -147,7 +147,9 @@ impl Conversation {
     }
 
     fn take_held(&mut self, cx: &mut Cx) {
-        while let Some(message) = self.held.remove(&(self.local.in_seq + 1)) {
+        // A number is the contact's choice: after the last one there is none.
+        while let Some(message) = (self.local.in_seq.checked_add(1)).and_then(|next| self.held.remove(&next))
+        {
             cx.out.changes.delete(self.held_key(message.seq));
             self.take_in(cx, message);
         }
@@ -163,7 +165,7 @@ impl Conversation {
             .first_key_value()
             .map(|(seq, message)| (*seq, message.previous))
         {
-            let missing = seq.saturating_sub(self.local.in_seq + 1);
+            let missing = seq.saturating_sub(self.local.in_seq.saturating_add(1));
             if missing > 0 {
                 self.add_note(
                     cx,

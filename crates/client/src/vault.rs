@@ -10,7 +10,7 @@ use crate::{
     connection::{LinkState, Purpose},
     context::Cx,
     conversation::Conversation,
-    io::table,
+    io::{Effect, table},
     machine::Machine,
     record::{
         ContactRecord, ConversationId, Head, InviteRecord, Profile, SlotContent, SlotRecord, VaultItem,
@@ -23,7 +23,7 @@ use rly_crypto::vault_id;
 use rly_protocol::{
     Decode, Encode, QueueId,
     frame::{ClientFrame, VaultEntry},
-    limits::{VAULT_ENTRIES, VAULT_SLOTS},
+    limits::{VAULT_BYTES, VAULT_ENTRIES, VAULT_SLOTS},
 };
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +57,16 @@ impl VaultState {
     pub fn forget_requests(&mut self) {
         self.reading.clear();
         self.writing = None;
+    }
+
+    /// Keeps a page that was read. False if it does not go on where the last one ended, or if all
+    /// of it is more than a vault can hold: a server could go on for ever.
+    fn keep_page(&mut self, entries: Vec<VaultEntry>) -> bool {
+        self.reading.extend(entries);
+        let bytes: usize = self.reading.iter().map(|entry| entry.blob.len()).sum();
+        self.reading.is_sorted_by(|a, b| a.slot < b.slot)
+            && self.reading.last().is_none_or(|last| last.slot <= VAULT_SLOTS)
+            && bytes as u64 <= VAULT_BYTES
     }
 }
 
@@ -241,8 +251,12 @@ impl Machine {
 
     /// A page was read. After the last one it is decided who uses the SIM.
     pub(crate) fn vault_page(&mut self, cx: &mut Cx, generation: u64, entries: Vec<VaultEntry>, more: bool) {
-        let next = entries.last().map(|entry| entry.slot + 1);
-        self.vault.reading.extend(entries);
+        let next = entries.last().and_then(|entry| entry.slot.checked_add(1));
+        if !self.vault.keep_page(entries) {
+            // Not our protocol. Another try may meet another server.
+            cx.out.effects.push(Effect::CloseSocket);
+            return self.wait_and_retry(cx, None);
+        }
         if let (true, Some(next)) = (more, next) {
             return self.read_vault(cx, next);
         }

@@ -7,6 +7,8 @@
 mod card;
 mod derive;
 mod ecdsa;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod mls;
 mod outer;
 mod safety;

@@ -324,7 +324,7 @@ impl Relay {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, rly_fuzz))]
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }

@@ -174,11 +174,12 @@ impl Keyring {
     }
 
     fn seal(&self, address: &Address) -> Result<String, KeyringError> {
+        self.seal_bytes(address.as_bytes())
+    }
+
+    fn seal_bytes(&self, msg: &[u8]) -> Result<String, KeyringError> {
         let nonce: [u8; NONCE] = random();
-        let payload = Payload {
-            msg: address.as_bytes(),
-            aad: AAD,
-        };
+        let payload = Payload { msg, aad: AAD };
         let sealed = Aes256Gcm::new(&self.seal.into())
             .encrypt(Nonce::from_slice(&nonce), payload)
             .map_err(|_| KeyringError::Unusable)?;
@@ -196,6 +197,20 @@ impl Keyring {
             .decrypt(Nonce::from_slice(nonce), payload)
             .ok()?;
         address.try_into().ok().map(Address)
+    }
+
+    /// What this server would never sign: any header, any claims.
+    #[cfg(any(test, rly_fuzz))]
+    pub(crate) fn sign_anything(&self, header: &[u8], claims: &[u8]) -> Option<String> {
+        let message = format!("{}.{}", to_base64url(header), to_base64url(claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.sign, Algorithm::ES256).ok()?;
+        Some(format!("{message}.{signature}"))
+    }
+
+    /// What this server would never seal: not an address.
+    #[cfg(any(test, rly_fuzz))]
+    pub(crate) fn seal_anything(&self, bytes: &[u8]) -> Option<String> {
+        self.seal_bytes(bytes).ok()
     }
 
     fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<String, KeyringError> {

@@ -16,6 +16,8 @@ mod config;
 mod connection;
 mod deliver;
 mod engine;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod invites;
 mod keys;
 mod metrics;
