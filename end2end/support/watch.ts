@@ -10,6 +10,7 @@ const OUTAGE = /net::ERR_(CONNECTION_|INTERNET_DISCONNECTED|EMPTY_RESPONSE|SOCKE
 export class Watch {
   readonly problems: string[] = [];
   readonly #statuses = new Set<number>();
+  readonly #console: RegExp[] = [];
   #outage = false;
 
   /** From now on the server may answer with this status. */
@@ -20,6 +21,11 @@ export class Watch {
   /** From now on the server may be out of reach. */
   expectOutage(): void {
     this.#outage = true;
+  }
+
+  /** From now on Chromium may say this. */
+  expectConsole(text: RegExp): void {
+    this.#console.push(text);
   }
 
   async attach(context: BrowserContext): Promise<void> {
@@ -41,6 +47,7 @@ export class Watch {
   }
 
   #expected(text: string): boolean {
+    if (this.#console.some((expected) => expected.test(text))) return true;
     if (!text.startsWith(LOAD)) return false;
     const status = /status of (\d{3})/.exec(text)?.[1];
     if (status !== undefined) return this.#statuses.has(Number(status));

@@ -39,17 +39,28 @@ test('a browser that is too old is told, and the link stays good', async ({ pers
 
 test('a page that came without https is told that it cannot encrypt', async ({ startServer, person, playwright, launchOptions }) => {
   // A name that is no loopback address: only its resolution leads here.
-  const server = await startServer({ RLY_PUBLIC_URL: 'http://rly.test' });
-  const browser = await playwright.chromium.launch({
-    ...launchOptions,
-    args: [...(launchOptions.args ?? []), `--host-resolver-rules=MAP rly.test:80 127.0.0.1:${server.port}`],
-  });
-  const dora = await person('Dora', { on: server, using: browser, baseURL: 'http://rly.test', viewport: NARROW });
-  const link = 'http://rly.test/i#~anything';
+  const origin = 'http://rly.test';
+  const server = await startServer({ RLY_PUBLIC_URL: origin });
+  const launch = (...args: string[]) =>
+    playwright.chromium.launch({
+      ...launchOptions,
+      args: [...(launchOptions.args ?? []), `--host-resolver-rules=MAP rly.test:80 127.0.0.1:${server.port}`, ...args],
+    });
+  const [trusting, usual] = await Promise.all([launch(`--unsafely-treat-insecure-origin-as-secure=${origin}`), launch()]);
+  const alice = await person('Alice', { on: server, using: trusting });
+  await alice.page.goto(`${origin}/letter`);
+  await alice.ready();
+  await alice.textbox('Letter').fill('read me elsewhere');
+  await alice.fillName();
+  await alice.button('Create link').click();
+  const link = await alice.shownLink();
+
+  const dora = await person('Dora', { on: server, using: usual, viewport: NARROW });
+  dora.watch.expectConsole(/^The Cross-Origin-Opener-Policy header has been ignored, because the URL's origin was untrustworthy/);
   await expectUntouched(dora, link, /https:/);
-  await dora.page.goto('http://rly.test/letter');
+  await dora.page.goto(`${origin}/letter`);
   await expect(dora.alert).toContainText(/https:/);
-  await browser.close();
+  await Promise.all([trusting.close(), usual.close()]);
 });
 
 /** Overwrites what is stored, as a failing disk would. */
@@ -127,6 +138,10 @@ test('a SIM whose vault is out of reach says what it waits for', async ({ person
   await alice.closeTabs();
   const next = await person('Alice', { viewport: NARROW });
   await next.openImport();
+  // The messenger is there once it has found something to complain about.
+  await next.textbox('Or paste its text').fill('no SIM');
+  await next.button('Import SIM').click();
+  await expect(next.alert).toBeVisible();
   for (const somebody of [next, bob]) somebody.watch.expectOutage();
   await server.kill9();
   await next.tryImport(file);
