@@ -79,8 +79,8 @@ fn headers(input: &[u8]) {
         let mut appended = asked.clone();
         appended.append("x-forwarded-for", HeaderValue::from_static("203.0.113.9"));
         assert_eq!(proxies.client(Remote(proxy), &appended), client);
-        if let Some(last) = values.last() {
-            let joined = [last.as_bytes(), b", 203.0.113.9"].concat();
+        for value in &values {
+            let joined = [value.as_bytes(), b", 203.0.113.9"].concat();
             let mut appended = HeaderMap::new();
             appended.insert("x-forwarded-for", HeaderValue::from_bytes(&joined).unwrap());
             assert_eq!(proxies.client(Remote(proxy), &appended), client);
@@ -128,7 +128,7 @@ fn start(input: &[u8]) {
     within(MEMORY, || match kind {
         0 => {
             if let Ok(url) = text.parse::<PublicUrl>() {
-                assert!(url.as_str().parse() == Ok(url.clone()), "{text}");
+                assert_eq!(url.as_str().parse::<PublicUrl>(), Ok(url.clone()), "{text}");
                 assert!(HeaderValue::from_str(url.as_str()).is_ok_and(|value| url.is_origin(&value)));
                 assert!(!url.as_str().contains([' ', '@', '#', '?', '\\']) && !url.as_str().ends_with('/'));
             }
