@@ -1,5 +1,6 @@
 // The browser is killed, all its processes at once, at each step of storing and sending that an act
-// takes, and started again on what is on the disk. `RLY_CRASH_ROUNDS=10` kills ten times at each.
+// takes, and started again on what is on the disk. `RLY_CRASH_ROUNDS=10` kills ten times at each,
+// in all acts.
 import { meet } from '../support/fixtures.js';
 import { type Line, type Person, mine, theirs } from '../support/person.js';
 import type { Profile } from '../support/profile.js';
@@ -7,6 +8,8 @@ import type { Wire } from '../support/wire.js';
 import { expect, expectNothingUsedTwice, test } from '../support/wired.js';
 
 const ROUNDS = Number(process.env.RLY_CRASH_ROUNDS ?? 1);
+/** Acts that take a fresh browser for each kill: only where rounds are asked for. */
+const longer = process.env.RLY_CRASH_ROUNDS ? test : test.skip;
 /** More points than any act has: an act that never ends fails. */
 const POINTS = 60;
 
@@ -201,7 +204,7 @@ test('killed at each step of opening a letter, it can be read and answered', asy
   await alice.hears('the answer');
 });
 
-test('killed at each step of the first answer, a SIM and the answer are there once', async ({ wire, stepping, alice }) => {
+longer('killed at each step of the first answer, a SIM and the answer are there once', async ({ wire, stepping, alice }) => {
   let browser: Profile;
   let bob: Person;
   await killAtEachPoint(
@@ -241,7 +244,7 @@ test('killed at each step of the first answer, a SIM and the answer are there on
   );
 });
 
-test('killed at each step of hearing the first answer, the contact is there once', async ({ wire, stepping, person }) => {
+longer('killed at each step of hearing the first answer, the contact is there once', async ({ wire, stepping, person }) => {
   const browser = await stepping('Alice');
   let alice = await browser.start();
   let bob: Person;
@@ -273,7 +276,7 @@ test('killed at each step of hearing the first answer, the contact is there once
   );
 });
 
-test('killed at each step of making a link, the one that was shown works', async ({ wire, stepping, bob }) => {
+longer('killed at each step of making a link, the one that was shown works', async ({ wire, stepping, bob }) => {
   let browser: Profile;
   let alice: Person;
   let shown = '';
@@ -318,7 +321,7 @@ test('killed at each step of making a link, the one that was shown works', async
   );
 });
 
-test('killed at each step of making a SIM, there is one or none', async ({ wire, stepping }) => {
+longer('killed at each step of making a SIM, there is one or none', async ({ wire, stepping }) => {
   let browser: Profile;
   let alice: Person;
   let shown = false;

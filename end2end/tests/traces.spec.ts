@@ -124,7 +124,7 @@ test('a closed or killed browser keeps nothing readable on the disk', async ({ w
   const { alices, bobs, private: secrets } = await goAllTheWay(wire, (name) => profile(name));
   // What nobody sealed would be found.
   const probe = secret('the probe', 'an open word, for the search to find');
-  await bobs.person.page.evaluate((text) => localStorage.setItem('probe', text), probe.bytes.toString());
+  await alices.person.page.evaluate((text) => localStorage.setItem('probe', text), probe.bytes.toString());
   await alices.close();
   await bobs.kill();
   const ofLink = ({ what }: Secret) => what.startsWith("the link's secret");
@@ -135,5 +135,5 @@ test('a closed or killed browser keeps nothing readable on the disk', async ({ w
     const books = /(History|Favicons|Top Sites|Shortcuts|Sessions\/\w+|Network Action Predictor|ukm_db)(-journal|-wal)?$/;
     expect(find(secrets.filter(ofLink), kept).filter((found) => !books.test(found))).toEqual([]);
   }
-  expect(find([probe], await files(bobs.folder))).not.toEqual([]);
+  expect(find([probe], await files(alices.folder))).not.toEqual([]);
 });
