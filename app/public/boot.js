@@ -63,7 +63,11 @@ function startWorker() {
     });
   });
   const names = new URLSearchParams(self.location.hash.slice(1));
-  load(names.get("glue"), names.get("wasm")).then((worker) => worker.start());
+  load(names.get("glue"), names.get("wasm")).then(
+    (worker) => worker.start(),
+    // No fault of ours and nothing to report: the server is out of reach. The page tries again.
+    () => self.postMessage("not loaded"),
+  );
 }
 
 function startPage() {

@@ -1,7 +1,7 @@
 import type { BrowserContext } from '@playwright/test';
 
 const LOAD = 'Failed to load resource';
-const OUTAGE = /net::ERR_(CONNECTION_|INTERNET_DISCONNECTED|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|NETWORK_CHANGED|ABORTED|FAILED)/;
+const OUTAGE = /net::ERR_(CONNECTION_|INTERNET_DISCONNECTED|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|NETWORK_CHANGED|ABORTED|FAILED|CONTENT_LENGTH_MISMATCH|INCOMPLETE_CHUNKED_ENCODING)/;
 
 /**
  * Collects what no journey may cause: console errors, uncaught errors and CSP reports. Only
@@ -12,6 +12,7 @@ export class Watch {
   readonly #statuses = new Set<number>();
   readonly #console: RegExp[] = [];
   #outage = false;
+  #ended = false;
 
   /** From now on the server may answer with this status. */
   expectStatus(...statuses: number[]): void {
@@ -28,22 +29,31 @@ export class Watch {
     this.#console.push(text);
   }
 
+  /** The browser is about to be killed: what its parts say of that is no problem. */
+  end(): void {
+    this.#ended = true;
+  }
+
   async attach(context: BrowserContext): Promise<void> {
     context.on('console', (message) => {
       const text = message.text();
       if (message.type() === 'error' && !this.#expected(text)) {
-        this.problems.push(`console: ${text} (${message.location().url})`);
+        this.#problem(`console: ${text} (${message.location().url})`);
       }
     });
-    context.on('weberror', (error) => this.problems.push(`uncaught: ${error.error().stack || error.error()}`));
+    context.on('weberror', (error) => this.#problem(`uncaught: ${error.error().stack || error.error()}`));
     context.on('page', (page) => {
-      page.on('crash', () => this.problems.push('the page crashed'));
+      page.on('crash', () => this.#problem('the page crashed'));
       page.on('worker', (worker) => {
         // Reports inside a worker reach no page. It may end before this gets there.
         worker.evaluate(reportViolations).catch(() => undefined);
       });
     });
     await context.addInitScript(reportViolations);
+  }
+
+  #problem(text: string): void {
+    if (!this.#ended) this.problems.push(text);
   }
 
   #expected(text: string): boolean {

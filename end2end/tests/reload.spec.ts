@@ -222,6 +222,20 @@ test('the server dies between the claim and the answer', async ({ alice, bob, se
   await alice.expectConversation(start);
 });
 
+test('a messenger that could not be loaded is loaded later, without a word', async ({ alice }) => {
+  alice.watch.expectOutage();
+  const asked: string[] = [];
+  await alice.context.route(/\/worker\.[^/]*\.(js|wasm)$/, (route) => {
+    const kind = route.request().url().split('.').pop()!;
+    asked.push(kind);
+    // First the script is lost, then the wasm, as when the server goes in between.
+    const lost = asked.length === 1 || (kind === 'wasm' && !asked.slice(0, -1).includes('wasm'));
+    return lost ? route.abort('connectionrefused') : route.continue();
+  });
+  await alice.createSim();
+  expect(asked).toEqual(['js', 'js', 'wasm', 'js', 'wasm']);
+});
+
 test('typed without a network, the tab closed: it is sent when the person comes back', async ({ alice, bob }) => {
   await meet(alice, bob);
   await alice.offline();

@@ -60,7 +60,13 @@ pub fn SimTransfer() -> impl IntoView {
                             <Qr value=code.clone() label=t.sim_qr />
                             <div class="field">
                                 <label for="sim-code">{t.sim_code}</label>
-                                <textarea id="sim-code" rows="4" readonly prop:value=shown.clone()></textarea>
+                                <textarea
+                                    id="sim-code"
+                                    rows="4"
+                                    readonly
+                                    autocomplete="off"
+                                    prop:value=shown.clone()
+                                ></textarea>
                             </div>
                             <div class="actions">
                                 <CopyButton
