@@ -16,6 +16,8 @@ mod sealed;
 mod sim;
 mod sim_file;
 mod vault_key;
+#[cfg(feature = "vectors")]
+pub mod vectors;
 
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod credential;
+mod crypto;
 mod error;
 mod key_package;
 mod provider;
@@ -10,6 +11,8 @@ mod signer;
 pub use conversation::{Conversation, Received};
 pub use error::MlsError;
 pub use key_package::{KeyPackageSecrets, make_key_package};
+#[cfg(feature = "vectors")]
+pub use provider::Provider;
 
 use openmls::prelude::Ciphersuite;
 

@@ -1,13 +1,12 @@
-//! What OpenMLS works with: RustCrypto's primitives, the caller's randomness, and a storage that
+//! What OpenMLS works with: the primitives of our suite, the caller's randomness, and a storage that
 //! can tell what has changed.
 //!
 //! hpke-rs draws its ephemeral keys from the system by itself, so the bytes of commits and
 //! Welcomes differ from run to run, and what follows from them; all other randomness is the
 //! caller's. OpenMLS notes the time beside the secrets of an epoch, but decides nothing by it here.
 
-use super::MlsError;
+use super::{MlsError, crypto::Crypto};
 use openmls_memory_storage::MemoryStorage;
-use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{OpenMlsProvider, random::OpenMlsRand};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRngCore, RngCore, SeedableRng};
@@ -23,8 +22,8 @@ use zeroize::{Zeroize, Zeroizing};
 pub(super) type Rows = HashMap<Vec<u8>, Vec<u8>>;
 
 /// One for each conversation.
-pub(super) struct Provider {
-    crypto: RustCrypto,
+pub struct Provider {
+    crypto: Crypto,
     rand: Rand,
     storage: MemoryStorage,
     /// The rows as they were when changes were last taken.
@@ -55,11 +54,19 @@ impl Provider {
         let storage = MemoryStorage::default();
         *write(&storage) = taken.clone().into_iter().collect();
         Self {
-            crypto: RustCrypto::default(),
+            crypto: Crypto::new(),
             rand: Rand(Mutex::new(None)),
             storage,
             taken,
         }
+    }
+
+    /// Without rows, and with randomness that stays.
+    #[cfg(feature = "vectors")]
+    pub(crate) fn with_randomness(rng: &mut dyn CryptoRngCore) -> Self {
+        let provider = Self::new();
+        provider.rand.set(Some(rng));
+        provider
     }
 
     /// A row of our own.
@@ -155,7 +162,7 @@ fn write(storage: &MemoryStorage) -> RwLockWriteGuard<'_, Rows> {
 }
 
 impl OpenMlsProvider for Provider {
-    type CryptoProvider = RustCrypto;
+    type CryptoProvider = Crypto;
     type RandProvider = Rand;
     type StorageProvider = MemoryStorage;
 
@@ -163,7 +170,7 @@ impl OpenMlsProvider for Provider {
         &self.storage
     }
 
-    fn crypto(&self) -> &RustCrypto {
+    fn crypto(&self) -> &Crypto {
         &self.crypto
     }
 
@@ -173,12 +180,12 @@ impl OpenMlsProvider for Provider {
 }
 
 /// Randomness, only while a call lasts that brought some.
-pub(super) struct Rand(Mutex<Option<ChaCha20Rng>>);
+pub struct Rand(Mutex<Option<ChaCha20Rng>>);
 
 /// OpenMLS asked for randomness where we expect none to be needed.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("no randomness was given")]
-pub(super) struct NoRandomness;
+pub struct NoRandomness;
 
 impl Rand {
     fn set(&self, rng: Option<&mut dyn CryptoRngCore>) {
