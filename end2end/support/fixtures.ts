@@ -2,6 +2,7 @@ import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Browser, type BrowserContextOptions, test as base, chromium, expect } from '@playwright/test';
+import { inChromium } from './browsers.js';
 import { Person } from './person.js';
 import { Server } from './server.js';
 import { Watch } from './watch.js';
@@ -13,6 +14,8 @@ interface Fixtures {
   startServer: (env?: Record<string, string>) => Promise<Server>;
   /** Somebody with a browser of their own, on `server` or another. */
   person: (name: string, options?: PersonOptions) => Promise<Person>;
+  /** Somebody in Chromium, whatever the browser of the others is. */
+  chromiumPerson: (name: string) => Promise<Person>;
   /** Somebody whose browser refuses to store anything ("block all cookies"). */
   refusedPerson: (name: string) => Promise<Person>;
   alice: Person;
@@ -54,6 +57,12 @@ export const test = base.extend<Fixtures>({
     });
     await Promise.all(people.map((person) => person.context.close()));
     expectQuiet(people);
+  },
+
+  chromiumPerson: async ({ person }, use) => {
+    const using = await chromium.launch(inChromium);
+    await use((name) => person(name, { using }));
+    await using.close();
   },
 
   refusedPerson: async ({ server, launchOptions, contextOptions }, use) => {
