@@ -1,4 +1,5 @@
-import { type Browser, type BrowserContextOptions, test as base, expect } from '@playwright/test';
+import { type Browser, type BrowserContextOptions, test as base, chromium, expect } from '@playwright/test';
+import { inChromium } from './browsers.js';
 import { Person } from './person.js';
 import { Profile } from './profile.js';
 import { Server } from './server.js';
@@ -13,6 +14,8 @@ interface Fixtures {
   person: (name: string, options?: PersonOptions) => Promise<Person>;
   /** A browser that can be killed, with a profile on the disk. */
   profile: (name: string, options?: ProfileOptions) => Promise<Profile>;
+  /** Somebody in Chromium, whatever the browser of the others is. */
+  chromiumPerson: (name: string) => Promise<Person>;
   /** Somebody whose browser refuses to store anything ("block all cookies"). */
   refusedPerson: (name: string) => Promise<Person>;
   alice: Person;
@@ -58,6 +61,12 @@ export const test = base.extend<Fixtures>({
     });
     await Promise.all(people.map((person) => person.context.close()));
     expectQuiet(people);
+  },
+
+  chromiumPerson: async ({ person }, use) => {
+    const using = await chromium.launch(inChromium);
+    await use((name) => person(name, { using }));
+    await using.close();
   },
 
   profile: async ({ server, launchOptions, contextOptions }, use) => {
