@@ -11,7 +11,15 @@ mod run;
 #[path = "../world/mod.rs"]
 mod world;
 
-use std::{ops::Range, panic};
+use std::{
+    ops::Range,
+    panic,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
 
 /// Runs in `./test`.
 const SEEDS: u64 = 500;
@@ -35,18 +43,28 @@ fn seeds() -> Range<u64> {
 #[test]
 fn nothing_confirmed_is_lost_nothing_is_shown_twice_and_what_is_missing_is_shown() {
     let seeds = seeds();
-    let mut failed = Vec::new();
-    for seed in seeds.clone() {
-        if panic::catch_unwind(|| run::run(seed)).is_err() {
-            eprintln!("again: RLY_SIM_SEED={seed} cargo test -p rly-client --test simulation nothing");
-            failed.push(seed);
+    let next = AtomicU64::new(seeds.start);
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            if panic::catch_unwind(|| run::run(seed)).is_err() {
+                eprintln!("again: RLY_SIM_SEED={seed} cargo test -p rly-client --test simulation nothing");
+                failed.lock().unwrap().push(seed);
+            }
         }
-    }
-    eprintln!(
-        "{} of {} runs held",
-        seeds.end - seeds.start - failed.len() as u64,
-        seeds.end - seeds.start
-    );
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    let held = seeds.end - seeds.start - failed.len() as u64;
+    eprintln!("{held} of {} runs held", seeds.end - seeds.start);
     assert!(failed.is_empty(), "seeds {failed:?}");
 }
 

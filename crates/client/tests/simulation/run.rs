@@ -50,7 +50,7 @@ pub fn run(seed: u64) -> String {
         cast.world.relay.faults = faults(&mut cast);
     }
     let mut backups = Backups::default();
-    for _ in 0..140 {
+    for _ in 0..110 {
         happen(&mut cast, kind, &mut backups);
     }
     heal(&mut cast);
