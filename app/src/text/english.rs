@@ -130,6 +130,8 @@ pub static ENGLISH: Text = Text {
                 RLY_PUBLIC_URL set to an address that they can reach; the README tells how.",
     opened_at: |when| format!("Opened at {when}, not answered yet"),
     link_over: "Expired without being opened",
+    link_unreadable: |when| format!("Answered at {when} by something unreadable. Make a new link."),
+    link_gone: "The server no longer knows this link. Make a new one.",
     link_withdrawn: "This link was withdrawn. Nobody can open it any more.",
 
     export_title: "Answers come only to this browser",
@@ -212,6 +214,7 @@ pub static ENGLISH: Text = Text {
     show_link: "Show link",
     remove: "Remove",
     blocked_note: "You blocked this contact. Nothing they write reaches you.",
+    unreachable_note: "This contact cannot be reached here any more. To go on, send them a new link.",
     rejoining_note: "New keys are being agreed on. Your messages wait and go out by themselves.",
     restoring: "Fetching your contacts …",
     state_sending: "Sending",

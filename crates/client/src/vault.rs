@@ -13,8 +13,8 @@ use crate::{
     io::{Effect, table},
     machine::Machine,
     record::{
-        ContactRecord, ConversationId, Head, InviteRecord, Profile, SlotContent, SlotRecord, VaultItem,
-        VaultLetter, key, put,
+        ContactRecord, ConversationId, DeletedRecord, Head, InviteRecord, Profile, SlotContent, SlotRecord,
+        VaultItem, VaultLetter, key, put,
     },
 };
 use bytes::Bytes;
@@ -34,6 +34,8 @@ const HEAD: u32 = 0;
 const PENDING_MAX: usize = 16;
 /// Bytes of one write at most.
 const WRITE_BYTES: usize = 180 << 10;
+/// Deleted things that are remembered; the ones deleted first are forgotten first.
+const DELETED: usize = 2_000;
 
 /// What a slot is to hold, and its plaintext.
 type Content = (SlotRecord, Vec<u8>);
@@ -104,7 +106,30 @@ impl Machine {
                 items.insert(VaultItem::Letter { id: *id }, letter.to_bytes());
             }
         }
+        for (id, deleted) in &self.deleted {
+            items.insert(VaultItem::Deleted { id: *id }, deleted.to_bytes());
+        }
         items
+    }
+
+    /// Remembers that something was deleted, so that it does not come back from another device of
+    /// this SIM, nor from an old state of the vault.
+    pub(crate) fn note_deleted(&mut self, cx: &mut Cx, id: [u8; 16]) {
+        let record = DeletedRecord { at: cx.now };
+        self.put_deleted(cx, id, record);
+        self.vault.dirty = true;
+    }
+
+    fn put_deleted(&mut self, cx: &mut Cx, id: [u8; 16], record: DeletedRecord) {
+        put(&mut cx.out.changes, key(table::DELETED, &[&id]), &record);
+        self.deleted.insert(id, record);
+        if self.deleted.len() > DELETED {
+            let oldest = self.deleted.iter().min_by_key(|(_, record)| record.at);
+            if let Some(id) = oldest.map(|(id, _)| *id) {
+                self.deleted.remove(&id);
+                cx.out.changes.delete(key(table::DELETED, &[&id]));
+            }
+        }
     }
 
     /// Writes what differs, if the vault is open and no write is under way.
@@ -287,7 +312,8 @@ impl Machine {
             .collect();
         me.record.generation = generation;
         me.record.pending.clear();
-        let restored = me.record.restoring || !lost_answer && head.is_some();
+        // Without a head the vault is older than our first write.
+        let restored = me.record.restoring || !lost_answer;
         me.record.restoring = false;
         self.adopt(cx, slots, restored && !lost_answer);
         if restored {
@@ -314,12 +340,20 @@ impl Machine {
         for slot in lost {
             self.set_slot(cx, slot, None);
         }
+        // First what must not come back.
+        if merge {
+            for (_, content) in &slots {
+                if let VaultItem::Deleted { id } = content.item {
+                    self.adopt_deleted(cx, id, &content.bytes);
+                }
+            }
+        }
         for (slot, content) in slots {
             let record = SlotRecord {
                 item: content.item,
                 hash: hash(&content.to_bytes()),
             };
-            if merge {
+            if merge && !content.item.id().is_some_and(|id| self.deleted.contains_key(&id)) {
                 self.adopt_item(cx, content);
             }
             self.set_slot(cx, slot, Some(record));
@@ -348,6 +382,7 @@ impl Machine {
 
     fn adopt_item(&mut self, cx: &mut Cx, content: SlotContent) {
         match content.item {
+            VaultItem::Deleted { .. } => {}
             VaultItem::Profile => {
                 if let (Ok(profile), Some(me)) = (Profile::from_bytes(&content.bytes), &mut self.sim) {
                     me.record.name = profile.name;
@@ -372,6 +407,23 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Another device of this SIM deleted something. What was there on the server went with it.
+    fn adopt_deleted(&mut self, cx: &mut Cx, id: [u8; 16], record: &[u8]) {
+        let Ok(record) = DeletedRecord::from_bytes(record) else {
+            return;
+        };
+        if let Some(conversation) = self.conversations.remove(&id) {
+            conversation.delete_rows(cx);
+        }
+        if self.invites.remove(&id).is_some() {
+            cx.out.changes.delete(key(table::INVITES, &[&id]));
+        }
+        if self.letters.remove(&id).is_some() {
+            cx.out.changes.delete(key(table::LETTERS, &[&id]));
+        }
+        self.put_deleted(cx, id, record);
     }
 
     fn adopt_contact(&mut self, cx: &mut Cx, id: ConversationId, contact: ContactRecord) {

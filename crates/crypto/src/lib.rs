@@ -24,7 +24,7 @@ mod testing;
 
 pub use card::{CardError, open_card, seal_card, sign_card, verify_card};
 pub use ecdsa::{BadSignature, verify};
-pub use mls::{Conversation, KeyPackageSecrets, MlsError, Received, make_key_package};
+pub use mls::{Conversation, KeyPackageSecrets, MlsError, Received, group_of_message, make_key_package};
 pub use outer::OuterKey;
 pub use rly_protocol::padding::TooLarge;
 pub use safety::safety_code;
