@@ -2,6 +2,7 @@
 
 use crate::{PublicUrl, TrustedProxies};
 use clap::{Parser, ValueEnum, error::ErrorKind};
+use rly_relay::Limits;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 use thiserror::Error;
 
@@ -73,6 +74,18 @@ struct Options {
     #[arg(long, env = "RLY_SMTP_URL", value_name = "URL", hide_env_values = true)]
     smtp_url: Option<String>,
 
+    /// Other limits than the usual ones, as NAME=VALUE[,…]: sends_per_address, sends_per_peer,
+    /// registrations, shares, claims, proofs and vault_opens take EACH_SECOND/AT_ONCE (like 500/5000);
+    /// connections, queue_envelopes and queue_bytes take a number
+    #[arg(
+        long,
+        env = "RLY_LIMITS",
+        value_name = "LIST",
+        default_value = "",
+        hide_default_value = true
+    )]
+    limits: Limits,
+
     /// Folder of the built pages' files [default: `site` beside the executable's folder, or ./site]
     #[arg(long, env = "RLY_SITE_DIR", value_name = "FOLDER")]
     site: Option<PathBuf>,
@@ -106,6 +119,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Who may make rooms.
     pub rooms: Rooms,
+    /// Bounds on use.
+    pub limits: Limits,
     /// What `build-web` made.
     pub site: PathBuf,
 }
@@ -227,6 +242,7 @@ impl Options {
             key_file: self.key_file,
             trusted_proxies: self.trusted_proxies,
             rooms: self.rooms,
+            limits: self.limits,
             site,
         })
     }
@@ -249,6 +265,7 @@ mod tests {
         assert_eq!(config.data_dir, PathBuf::from("./data"));
         assert_eq!(config.rooms, Rooms::Anyone);
         assert_eq!(config.public_url, None);
+        assert_eq!(config.limits, Limits::default());
     }
 
     #[test]
@@ -260,6 +277,7 @@ mod tests {
             (&["--rooms", "some"], &[], "'some'"),
             (&["--public-url", "https://a/b"], &[], "https://a/b"),
             (&["--trusted-proxies", "1.2.3.4/99"], &[], "1.2.3.4/99"),
+            (&["--limits", "claims=5"], &[], "'claims=5' is no limit"),
             (&["--kafka-brokers", "a:1"], &[], "RLY_KAFKA_BROKERS"),
             (
                 &["--database-url", "postgres://u:hush@h/d"],

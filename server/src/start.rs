@@ -6,7 +6,7 @@ use crate::{
     listen::listen,
     public_router,
 };
-use rly_relay::{Limits, Relay, RelayConfig, SqliteStore, SystemClock};
+use rly_relay::{Relay, RelayConfig, SqliteStore, SystemClock};
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -80,7 +80,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         None => PublicUrl::of_listener(addr)?,
     };
 
-    let limits = Limits::default();
+    let limits = config.limits;
     let connections = limits.connections + HTTP_CONNECTIONS;
     let database = data.database();
     let store = SqliteStore::open(&database)
