@@ -31,7 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Measures rly-server beside two ceilings, and prints tables in Markdown.
 #[derive(Debug, Parser)]
-#[command(name = "rly-bench", max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "rly-bench",
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
 struct Options {
     /// What to run, separated by commas [default: all]
     #[arg(value_enum, value_delimiter = ',')]
@@ -69,9 +73,8 @@ enum Command {
 fn main() -> ExitCode {
     let options = Options::parse();
     let result = match &options.command {
-        Some(Command::Ceiling { file }) => {
-            runtime(Builder::new_multi_thread()).and_then(|runtime| runtime.block_on(ceiling::serve(file.as_deref())))
-        }
+        Some(Command::Ceiling { file }) => runtime(Builder::new_multi_thread())
+            .and_then(|runtime| runtime.block_on(ceiling::serve(file.as_deref()))),
         None => runtime(Builder::new_current_thread()).and_then(|runtime| measure(&options, &runtime)),
     };
     match result {
@@ -89,7 +92,11 @@ fn runtime(mut builder: Builder) -> Result<Runtime, Failure> {
 }
 
 fn or_all<T: Copy>(chosen: &[T], all: &[T]) -> Vec<T> {
-    if chosen.is_empty() { all.to_vec() } else { chosen.to_vec() }
+    if chosen.is_empty() {
+        all.to_vec()
+    } else {
+        chosen.to_vec()
+    }
 }
 
 fn measure(options: &Options, runtime: &Runtime) -> Result<(), Failure> {
@@ -97,7 +104,11 @@ fn measure(options: &Options, runtime: &Runtime) -> Result<(), Failure> {
         Some(file) => file.clone(),
         None => std::env::current_exe()?.with_file_name("rly-server"),
     };
-    let scale = if options.smoke { Scale::smoke() } else { Scale::full() };
+    let scale = if options.smoke {
+        Scale::smoke()
+    } else {
+        Scale::full()
+    };
     let rounds = if options.smoke { 1 } else { options.rounds };
     let targets = or_all(&options.targets, &Target::ALL);
     let mut results = Results::default();

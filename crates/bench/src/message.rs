@@ -62,5 +62,9 @@ impl Inbox {
 pub(crate) fn percentile(values: &mut [f32], share: f64) -> f64 {
     values.sort_by(f32::total_cmp);
     let at = (values.len() as f64 * share) as usize;
-    values.get(at.min(values.len().saturating_sub(1))).copied().unwrap_or_default().into()
+    values
+        .get(at.min(values.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or_default()
+        .into()
 }

@@ -78,14 +78,12 @@ impl Party {
         })
     }
 
-    /// Connects and begins to read. With the ceilings, connecting does that.
-    pub async fn reader(server: &Server, user: &Rc<User>) -> Result<Self, Failure> {
+    /// Connects and begins to read; `on` gets what waits, as far as it comes before that is known. With
+    /// the ceilings, connecting alone does it.
+    pub async fn reader(server: &Server, user: &Rc<User>, on: impl FnMut(&[u8])) -> Result<Self, Failure> {
         let mut party = Self::connect(server, user).await?;
         let Some(mailbox) = &user.mailbox else {
-            // So that it is known there before anybody writes to it.
-            party.confirm().await?;
-            party.sent = 0;
-            party.confirmed = 0;
+            party.barrier(on).await?;
             return Ok(party);
         };
         let nonce = loop {
@@ -202,13 +200,19 @@ impl Party {
             }
             return Ok(());
         }
+        self.barrier(|_| {}).await?;
+        self.confirmed = self.sent;
+        Ok(())
+    }
+
+    /// Waits until a ceiling has done everything that came before.
+    async fn barrier(&mut self, mut on: impl FnMut(&[u8])) -> Result<(), Failure> {
         let before = self.barriers;
         self.socket.put(&[&[BARRIER, 0, 0, 0, 0]]);
         while self.barriers == before {
             self.pump().await?;
-            self.take(|_| {})?;
+            self.take(&mut on)?;
         }
-        self.confirmed = self.sent;
         Ok(())
     }
 

@@ -37,7 +37,13 @@ struct Mark {
     least: Option<f64>,
 }
 
-const fn at_most(what: &'static str, scenario: Scenario, figure: &'static str, than: Than, most: f64) -> Mark {
+const fn at_most(
+    what: &'static str,
+    scenario: Scenario,
+    figure: &'static str,
+    than: Than,
+    most: f64,
+) -> Mark {
     Mark {
         what,
         scenario,
@@ -48,7 +54,13 @@ const fn at_most(what: &'static str, scenario: Scenario, figure: &'static str, t
     }
 }
 
-const fn at_least(what: &'static str, scenario: Scenario, figure: &'static str, than: Than, least: f64) -> Mark {
+const fn at_least(
+    what: &'static str,
+    scenario: Scenario,
+    figure: &'static str,
+    than: Than,
+    least: f64,
+) -> Mark {
     Mark {
         what,
         scenario,
@@ -61,20 +73,104 @@ const fn at_least(what: &'static str, scenario: Scenario, figure: &'static str, 
 
 const CPU: &str = "server CPU us/message";
 const MARKS: [Mark; 14] = [
-    at_most("online p50 / memory ceiling", Scenario::Lat, "p50 us", Than::Target(Target::Memory), 1.5),
-    at_least("50 pairs, messages/s / SQLite ceiling", Scenario::Thr, "messages/s", Than::Target(Target::Sqlite), 0.8),
-    at_least("50 pairs, messages/s / fastest peer", Scenario::Thr, "messages/s", Than::Fixed(FASTEST_PEER), 2.0),
-    at_most("50 pairs, CPU / cheapest peer", Scenario::Thr, CPU, Than::Fixed(CHEAPEST_PEER), 0.5),
-    at_most("CPU, acknowledged before the commit / SQLite ceiling", Scenario::Thr, CPU, Than::Target(Target::Sqlite), 1.0),
-    at_most("CPU, acknowledged after the commit / SQLite ceiling", Scenario::Late, CPU, Than::Target(Target::Sqlite), 1.4),
-    at_most("CPU, stored and fetched / SQLite ceiling", Scenario::Off, CPU, Than::Target(Target::Sqlite), 1.4),
-    at_least("stored/s / SQLite ceiling", Scenario::Off, "stored/s", Than::Target(Target::Sqlite), 0.7),
-    at_least("drained/s / SQLite ceiling", Scenario::Off, "drained/s", Than::Target(Target::Sqlite), 0.7),
-    at_least("left after kill -9, %", Scenario::Crash, "left after kill -9, %", Than::Fixed(1.0), 100.0),
-    at_most("syncs/message, absent reader", Scenario::Syncs, "syncs/message, absent reader", Than::Fixed(1.0), 0.02),
-    at_most("syncs/message, pairs", Scenario::Syncs, "syncs/message, pairs", Than::Fixed(1.0), 0.02),
-    at_most("KiB each of 2,000 idle", Scenario::Idle, "KiB each of 2000", Than::Fixed(1.0), 16.0),
-    at_most("KiB each of 10,000 idle", Scenario::Idle, "KiB each of 10000", Than::Fixed(1.0), 16.0),
+    at_most(
+        "online p50 / memory ceiling",
+        Scenario::Lat,
+        "p50 us",
+        Than::Target(Target::Memory),
+        1.5,
+    ),
+    at_least(
+        "50 pairs, messages/s / SQLite ceiling",
+        Scenario::Thr,
+        "messages/s",
+        Than::Target(Target::Sqlite),
+        0.8,
+    ),
+    at_least(
+        "50 pairs, messages/s / fastest peer",
+        Scenario::Thr,
+        "messages/s",
+        Than::Fixed(FASTEST_PEER),
+        2.0,
+    ),
+    at_most(
+        "50 pairs, CPU / cheapest peer",
+        Scenario::Thr,
+        CPU,
+        Than::Fixed(CHEAPEST_PEER),
+        0.5,
+    ),
+    at_most(
+        "CPU, acknowledged before the commit / SQLite ceiling",
+        Scenario::Thr,
+        CPU,
+        Than::Target(Target::Sqlite),
+        1.0,
+    ),
+    at_most(
+        "CPU, acknowledged after the commit / SQLite ceiling",
+        Scenario::Late,
+        CPU,
+        Than::Target(Target::Sqlite),
+        1.4,
+    ),
+    at_most(
+        "CPU, stored and fetched / SQLite ceiling",
+        Scenario::Off,
+        CPU,
+        Than::Target(Target::Sqlite),
+        1.4,
+    ),
+    at_least(
+        "stored/s / SQLite ceiling",
+        Scenario::Off,
+        "stored/s",
+        Than::Target(Target::Sqlite),
+        0.7,
+    ),
+    at_least(
+        "drained/s / SQLite ceiling",
+        Scenario::Off,
+        "drained/s",
+        Than::Target(Target::Sqlite),
+        0.7,
+    ),
+    at_least(
+        "left after kill -9, %",
+        Scenario::Crash,
+        "left after kill -9, %",
+        Than::Fixed(1.0),
+        100.0,
+    ),
+    at_most(
+        "syncs/message, absent reader",
+        Scenario::Syncs,
+        "syncs/message, absent reader",
+        Than::Fixed(1.0),
+        0.02,
+    ),
+    at_most(
+        "syncs/message, pairs",
+        Scenario::Syncs,
+        "syncs/message, pairs",
+        Than::Fixed(1.0),
+        0.02,
+    ),
+    at_most(
+        "KiB each of 2,000 idle",
+        Scenario::Idle,
+        "KiB each of 2000",
+        Than::Fixed(1.0),
+        16.0,
+    ),
+    at_most(
+        "KiB each of 10,000 idle",
+        Scenario::Idle,
+        "KiB each of 10000",
+        Than::Fixed(1.0),
+        16.0,
+    ),
 ];
 
 impl Results {
@@ -125,10 +221,19 @@ impl Results {
             };
             let met = if met { "yes" } else { "**no**" };
             // Writing to a String cannot fail, here and below.
-            let _ = writeln!(rows, "| {} | {sign} {} | {} | {met} |", mark.what, short(bound), cell(&values));
+            let _ = writeln!(
+                rows,
+                "| {} | {sign} {} | {} | {met} |",
+                mark.what,
+                short(bound),
+                cell(&values)
+            );
         }
         if !rows.is_empty() {
-            let _ = writeln!(text, "\n### Marks\n\n| what | mark | measured | met |\n|---|---|---|---|\n{rows}");
+            let _ = writeln!(
+                text,
+                "\n### Marks\n\n| what | mark | measured | met |\n|---|---|---|---|\n{rows}"
+            );
         }
         text
     }
@@ -136,7 +241,11 @@ impl Results {
     fn table(&self, scenario: Scenario, text: &mut String) {
         let runs: Vec<&Run> = self.0.iter().filter(|run| run.scenario == scenario).collect();
         let mut names: Vec<&str> = Vec::new();
-        for name in runs.iter().flat_map(|run| &run.figures).map(|(name, _)| name.as_str()) {
+        for name in runs
+            .iter()
+            .flat_map(|run| &run.figures)
+            .map(|(name, _)| name.as_str())
+        {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -144,7 +253,13 @@ impl Results {
         if names.is_empty() {
             return;
         }
-        let _ = writeln!(text, "\n### {}\n\n| | {} |\n|---|{}", scenario.title(), names.join(" | "), "---|".repeat(names.len()));
+        let _ = writeln!(
+            text,
+            "\n### {}\n\n| | {} |\n|---|{}",
+            scenario.title(),
+            names.join(" | "),
+            "---|".repeat(names.len())
+        );
         for target in Target::ALL {
             let cells = names.iter().map(|name| {
                 let values = self.values(scenario, target, name);
@@ -172,7 +287,11 @@ fn cell(values: &[f64]) -> String {
         return String::new();
     };
     let (least, median, most) = (short(least), short(median), short(most));
-    if least == most { median } else { format!("{median} ({least}-{most})") }
+    if least == most {
+        median
+    } else {
+        format!("{median} ({least}-{most})")
+    }
 }
 
 fn short(value: f64) -> String {
@@ -221,7 +340,10 @@ mod tests {
             run(Target::Memory, 3, 2000.0),
         ]);
         let text = results.print();
-        assert!(text.contains("| online p50 / memory ceiling | <= 1.5 | 1.7 (1-1.8) | **no** |"), "{text}");
+        assert!(
+            text.contains("| online p50 / memory ceiling | <= 1.5 | 1.7 (1-1.8) | **no** |"),
+            "{text}"
+        );
         assert!(text.contains("| Rly Chat | 1,800 (30-3,400) |"), "{text}");
     }
 }

@@ -129,7 +129,10 @@ impl Server {
         let trace = self.trace.as_ref().map(fs::read_to_string);
         let trace = trace.and_then(Result::ok).unwrap_or_default();
         // A call that another thread interrupts has a second line, which says "resumed".
-        trace.lines().filter(|line| line.contains("sync") && !line.contains("resumed")).count()
+        trace
+            .lines()
+            .filter(|line| line.contains("sync") && !line.contains("resumed"))
+            .count()
     }
 
     /// `kill -9`.
@@ -139,7 +142,10 @@ impl Server {
 
     fn end(&mut self) -> Result<(), Failure> {
         if self.child.try_wait()?.is_none() {
-            Command::new("kill").arg("-9").arg(self.pid.to_string()).status()?;
+            Command::new("kill")
+                .arg("-9")
+                .arg(self.pid.to_string())
+                .status()?;
             self.child.wait()?;
         }
         Ok(())
@@ -155,16 +161,23 @@ impl Drop for Server {
 
 fn child_of(pid: u32) -> Result<u32, Failure> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-    Ok(children.split_whitespace().next().ok_or("strace has no child")?.parse()?)
+    Ok(children
+        .split_whitespace()
+        .next()
+        .ok_or("strace has no child")?
+        .parse()?)
 }
 
 /// In nanoseconds from the scheduler, not in ticks. Threads that have ended are missing; none of the
 /// servers ends any while it is measured.
 fn cpu(pid: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let used = threads.filter_map(|thread| {
         let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        stat.split_whitespace().next()?.parse().ok()
+        stat.split_whitespace().next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(used.sum())
 }

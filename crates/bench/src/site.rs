@@ -24,7 +24,10 @@ pub(crate) fn make(folder: &Path) -> Result<(), Failure> {
         for end in ["", ".br", ".gz"] {
             fs::write(folder.join(format!("{path}{end}")), &content)?;
         }
-        let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256: String = Sha256::digest(&content)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         files.insert(content, json!({"path": format!("/{path}"), "sha256": sha256}));
     }
     fs::write(folder.join("manifest.json"), json!({"files": files}).to_string())?;

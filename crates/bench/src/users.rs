@@ -23,7 +23,14 @@ const AT_ONCE: usize = 32;
 pub(crate) async fn make(server: &Server, count: usize) -> Result<Vec<Rc<User>>, Failure> {
     if server.target != Target::Relay {
         let numbers = (1u32..).take(count);
-        return Ok(numbers.map(|number| Rc::new(User { number, mailbox: None })).collect());
+        return Ok(numbers
+            .map(|number| {
+                Rc::new(User {
+                    number,
+                    mailbox: None,
+                })
+            })
+            .collect());
     }
     // One key for all: making keys is not what is measured, and the server cannot tell.
     let key = Rc::new(SigningKey::random(&mut rand_core::OsRng));

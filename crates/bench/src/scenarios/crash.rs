@@ -11,7 +11,7 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
         return Err("two users are needed".into());
     };
     // A reader that has been there once, as readers have.
-    drop(Party::reader(&server, reader).await?);
+    drop(Party::reader(&server, reader, |_| {}).await?);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let count = place.scale.crash;
     offline::store(&server, sender, reader, count).await?;
@@ -41,7 +41,10 @@ pub(super) async fn syncs(place: &Place, target: Target) -> Result<Figures, Fail
     let messages = messages.map_or(1.0, |(_, messages)| *messages);
     Ok(vec![
         figure("syncs/message, absent reader", stored),
-        figure("syncs/message, pairs", (server.syncs() - before) as f64 / messages),
+        figure(
+            "syncs/message, pairs",
+            (server.syncs() - before) as f64 / messages,
+        ),
         figure("messages", messages),
     ])
 }

@@ -14,7 +14,7 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
     // A fresh process: what making the users left in memory does not count.
     server.kill()?;
     let server = place.start(target)?;
-    let mut parties = vec![Party::reader(&server, &users[0]).await?];
+    let mut parties = vec![Party::reader(&server, &users[0], |_| {}).await?];
     sleep(place.scale.settle).await;
     let base = server.memory();
     let mut figures = Vec::new();
@@ -22,7 +22,7 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
         let meter = Meter::start(&server);
         let before = parties.len() - 1;
         for users in users[parties.len()..=*count].chunks(AT_ONCE) {
-            let readers = users.iter().map(|user| Party::reader(&server, user));
+            let readers = users.iter().map(|user| Party::reader(&server, user, |_| {}));
             parties.extend(futures_util::future::try_join_all(readers).await?);
         }
         for party in &mut parties {

@@ -20,7 +20,7 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
     let [sender, reader] = &users[..] else {
         return Err("two users are needed".into());
     };
-    let mut to = Party::reader(&server, reader).await?;
+    let mut to = Party::reader(&server, reader, |_| {}).await?;
     let mut from = Party::connect(&server, sender).await?;
     let (mut inbox, mut message, mut confirmed) = (Inbox::default(), Message::new(), Vec::new());
     let mut meter = Meter::start(&server);

@@ -47,7 +47,12 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
 }
 
 /// Sends to somebody until everything is confirmed. How many seconds that took.
-pub(super) async fn store(server: &Server, from: &std::rc::Rc<User>, to: &User, count: u64) -> Result<f64, Failure> {
+pub(super) async fn store(
+    server: &Server,
+    from: &std::rc::Rc<User>,
+    to: &User,
+    count: u64,
+) -> Result<f64, Failure> {
     let mut from = Party::connect(server, from).await?;
     let mut message = Message::new();
     let start = Instant::now();
@@ -65,8 +70,8 @@ pub(super) async fn store(server: &Server, from: &std::rc::Rc<User>, to: &User, 
 /// Connects and fetches what waits. How many seconds until all of it was there.
 pub(super) async fn drain(server: &Server, reader: &std::rc::Rc<User>, count: u64) -> Result<f64, Failure> {
     let start = Instant::now();
-    let mut to = Party::reader(server, reader).await?;
     let mut inbox = Inbox::default();
+    let mut to = Party::reader(server, reader, |body| inbox.take(body)).await?;
     loop {
         to.take(|body| inbox.take(body))?;
         to.write()?;

@@ -58,7 +58,7 @@ async fn pair(
     let [sender, reader] = users else {
         return Err("a pair is two users".into());
     };
-    let mut to = Party::reader(server, reader).await?;
+    let mut to = Party::reader(server, reader, |_| {}).await?;
     let mut from = Party::connect(server, sender).await?;
     to.holds_back = !ack_after.is_zero();
     let (mut inbox, mut message, mut sent) = (Inbox::default(), Message::new(), 0);
