@@ -52,6 +52,16 @@ struct Options {
     #[arg(long, env = "RLY_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
 
+    /// Files of earlier keys, separated by commas: what was made with them is still taken
+    #[arg(
+        long,
+        env = "RLY_OLD_KEY_FILES",
+        value_name = "FILES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    old_key_files: String,
+
     /// Proxies whose X-Forwarded-For is believed: IP addresses and networks, separated by commas
     #[arg(
         long,
@@ -115,6 +125,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `None`: in the data folder.
     pub key_file: Option<PathBuf>,
+    /// Keys from before it.
+    pub old_key_files: Vec<PathBuf>,
     /// Who may tell a client's address.
     pub trusted_proxies: TrustedProxies,
     /// Who may make rooms.
@@ -240,6 +252,10 @@ impl Options {
             public_url: self.public_url,
             data_dir: self.data_dir,
             key_file: self.key_file,
+            old_key_files: (self.old_key_files.split(','))
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from)
+                .collect(),
             trusted_proxies: self.trusted_proxies,
             rooms: self.rooms,
             limits: self.limits,
@@ -266,6 +282,17 @@ mod tests {
         assert_eq!(config.rooms, Rooms::Anyone);
         assert_eq!(config.public_url, None);
         assert_eq!(config.limits, Limits::default());
+        assert!(config.old_key_files.is_empty());
+    }
+
+    #[test]
+    fn old_keys_are_a_list() {
+        let old = |list: &str| {
+            let config = read(&["--site", "s", "--old-key-files", list], &[]);
+            config.unwrap().unwrap().old_key_files
+        };
+        assert_eq!(old("a,b"), [PathBuf::from("a"), PathBuf::from("b")]);
+        assert!(old("").is_empty());
     }
 
     #[test]

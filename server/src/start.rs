@@ -72,7 +72,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         _ => site,
     };
     let data = DataDir::open(&config.data_dir)?;
-    let keyring = data.keyring(config.key_file.as_deref())?;
+    let keyring = data.keyring(config.key_file.as_deref(), &config.old_key_files)?;
     let (public_listener, addr) = bind(config.addr).await?;
     let (admin_listener, admin_addr) = bind(config.admin_addr).await?;
     let public = match config.public_url {

@@ -198,6 +198,7 @@ fn message_seeds() -> Vec<Vec<u8>> {
         verified: false,
         blocked: false,
         rejoining: false,
+        unreachable: false,
     };
     let state = StateView {
         conversations: vec![conversation],
