@@ -22,7 +22,9 @@ impl Rate {
 
 /// Not a limit that there is, or not a value that it can have.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("'{0}' is no limit: write a rate as sends_per_peer=500/5000 (each second/at once), a number as connections=50000")]
+#[error(
+    "'{0}' is no limit: write a rate as sends_per_peer=500/5000 (each second/at once), a number as connections=50000"
+)]
 pub struct LimitsError(String);
 
 impl FromStr for Rate {
@@ -141,18 +143,34 @@ mod tests {
 
     #[test]
     fn limits_are_read_by_name_and_the_rest_stays() {
-        let limits: Limits = "sends_per_peer=7/70, queue_envelopes=2000,connections=9".parse().unwrap();
+        let limits: Limits = "sends_per_peer=7/70, queue_envelopes=2000,connections=9"
+            .parse()
+            .unwrap();
         assert_eq!(limits.sends_per_peer, Rate::new(7.0, 70.0));
         assert_eq!((limits.queue_envelopes, limits.connections), (2000, 9));
         assert_eq!(limits.sends_per_address, Limits::default().sends_per_address);
-        assert_eq!("".parse::<Limits>().unwrap().connections, Limits::default().connections);
+        assert_eq!(
+            "".parse::<Limits>().unwrap().connections,
+            Limits::default().connections
+        );
     }
 
     #[test]
     fn every_limit_has_its_name() {
-        for name in ["sends_per_address", "sends_per_peer", "registrations", "shares", "claims", "proofs", "vault_opens"] {
+        for name in [
+            "sends_per_address",
+            "sends_per_peer",
+            "registrations",
+            "shares",
+            "claims",
+            "proofs",
+            "vault_opens",
+        ] {
             let limits: Limits = format!("{name}=123/456").parse().unwrap();
-            assert!(format!("{limits:?}").contains(&format!("{name}: Rate {{ per_second: 123.0, burst: 456.0 }}")));
+            assert!(
+                format!("{limits:?}")
+                    .contains(&format!("{name}: Rate {{ per_second: 123.0, burst: 456.0 }}"))
+            );
         }
         for name in ["connections", "queue_envelopes", "queue_bytes"] {
             let limits: Limits = format!("{name}=123456").parse().unwrap();

@@ -149,6 +149,18 @@ impl Keyring {
         self.all().any(|keys| keys.is_ticket(queue, ticket))
     }
 
+    /// What this server would never sign: any header, any claims.
+    #[cfg(any(test, rly_fuzz))]
+    pub(crate) fn sign_anything(&self, header: &[u8], claims: &[u8]) -> Option<String> {
+        self.present.sign_anything(header, claims)
+    }
+
+    /// What this server would never seal: not an address.
+    #[cfg(any(test, rly_fuzz))]
+    pub(crate) fn seal_anything(&self, bytes: &[u8]) -> Option<String> {
+        self.present.seal_anything(bytes)
+    }
+
     fn all(&self) -> impl Iterator<Item = &Keys> {
         core::iter::once(&self.present).chain(&self.older)
     }
@@ -260,17 +272,15 @@ impl Keys {
         address.try_into().ok().map(Address)
     }
 
-    /// What this server would never sign: any header, any claims.
     #[cfg(any(test, rly_fuzz))]
-    pub(crate) fn sign_anything(&self, header: &[u8], claims: &[u8]) -> Option<String> {
+    fn sign_anything(&self, header: &[u8], claims: &[u8]) -> Option<String> {
         let message = format!("{}.{}", to_base64url(header), to_base64url(claims));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.sign, Algorithm::ES256).ok()?;
         Some(format!("{message}.{signature}"))
     }
 
-    /// What this server would never seal: not an address.
     #[cfg(any(test, rly_fuzz))]
-    pub(crate) fn seal_anything(&self, bytes: &[u8]) -> Option<String> {
+    fn seal_anything(&self, bytes: &[u8]) -> Option<String> {
         self.seal_bytes(bytes).ok()
     }
 
