@@ -420,7 +420,7 @@ fn a_wrong_time_takes_no_link_away() {
 
 #[test]
 fn an_impossible_time_of_opening_is_not_shown() {
-    for at in [Timestamp(0), Timestamp(u64::MAX)] {
+    for at in [Timestamp(0), Timestamp::MAX] {
         let mut world = World::new(15, 2);
         let link = world.invite(0, "Person 0", None).unwrap();
         world.settle();
