@@ -404,7 +404,10 @@ impl SimRelay {
                 self.say(device, answer);
             }
             ClientFrame::VaultRead { req, queue, from } => {
-                assert_eq!(self.readers.get(&queue), Some(&device));
+                // Another device of the SIM has opened it since.
+                if self.readers.get(&queue) != Some(&device) {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::ProofInvalid, 0));
+                }
                 let vault = &self.stored.vaults[&queue];
                 // Small pages, so that paging is used.
                 let mut entries: Vec<_> = vault
