@@ -276,7 +276,7 @@ impl Keys {
     fn sign_anything(&self, header: &[u8], claims: &[u8]) -> Option<String> {
         let message = format!("{}.{}", to_base64url(header), to_base64url(claims));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.sign, Algorithm::ES256).ok()?;
-        Some(format!("{message}.{signature}"))
+        low_s(format!("{message}.{signature}"))
     }
 
     #[cfg(any(test, rly_fuzz))]
@@ -288,11 +288,7 @@ impl Keys {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(typ.into());
         let token = jsonwebtoken::encode(&header, claims, &self.sign).map_err(|_| KeyringError::Unusable)?;
-        let (signed, signature) = split(&token).ok_or(KeyringError::Unusable)?;
-        Ok(match signature.normalize_s() {
-            Some(low) => format!("{signed}.{}", to_base64url(&low.to_bytes())),
-            None => token,
-        })
+        low_s(token).ok_or(KeyringError::Unusable)
     }
 
     fn verified<T: DeserializeOwned>(&self, typ: &str, token: &str) -> Option<T> {
@@ -321,6 +317,15 @@ fn split(token: &str) -> Option<(&str, Signature)> {
     let (signed, signature) = token.rsplit_once('.')?;
     let signature = Signature::from_slice(&from_base64url(signature).ok()?).ok()?;
     Some((signed, signature))
+}
+
+/// The token in its one form: of the two signatures that verify, the one with the low s.
+fn low_s(token: String) -> Option<String> {
+    let (signed, signature) = split(&token)?;
+    Some(match signature.normalize_s() {
+        Some(low) => format!("{signed}.{}", to_base64url(&low.to_bytes())),
+        None => token,
+    })
 }
 
 /// As DeriveKeyPair of RFC 9180, section 7.1.3: try with a counter until the bytes are a scalar.
