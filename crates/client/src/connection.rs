@@ -212,6 +212,13 @@ impl Machine {
     }
 
     pub(crate) fn socket_frame(&mut self, cx: &mut Cx, message: Bytes) {
+        // What was still under way when the connection was given up. It comes again on the next one.
+        if matches!(
+            self.link.state,
+            LinkState::Idle | LinkState::Waiting | LinkState::NeedsNewer
+        ) {
+            return;
+        }
         self.link.heard_at = cx.now;
         self.link.pong_due = None;
         let Ok(frame) = ServerFrame::from_message(message) else {

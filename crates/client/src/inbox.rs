@@ -172,6 +172,11 @@ impl Conversation {
     /// A message whose gap is shown already: better late than never.
     fn take_late(&mut self, cx: &mut Cx, message: Inner) {
         let Some(at) = self.local.missing.iter().position(|m| m.contains(message.seq)) else {
+            // The place is taken. By something else: the sender runs in an old state.
+            if !self.seen.contains(&message.id) {
+                self.add_note(cx, ContentRecord::Fork);
+                self.show(cx, message);
+            }
             return;
         };
         let gap = self.local.missing.remove(at);

@@ -31,6 +31,8 @@ impl Conversation {
     /// Takes a text of the person's own.
     pub fn queue_text(&mut self, cx: &mut Cx, id: [u8; 16], text: String) {
         self.note_seen(cx, id);
+        // It waits for keys. Should both have asked for them and both not been heard, nobody else asks.
+        self.renew_rejoin(cx.now);
         let content = ContentRecord::Text { text: text.clone() };
         let order = self.add_message(cx.now, id, true, content, Some(MessageState::Sending));
         self.local.active_at = cx.now;

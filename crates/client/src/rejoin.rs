@@ -23,7 +23,7 @@ fn digest(key: &PublicKey) -> [u8; 32] {
 const PAUSE: u64 = 30;
 /// A re-join that was not answered for so long is asked for again, in seconds: envelopes expire.
 const RENEW: u64 = 20 * 86_400;
-/// One that was not answered while the contact goes on writing is asked for again after this time.
+/// One that was not answered while either side goes on writing is asked for again after this time.
 const RENEW_HEARD: u64 = 3600;
 
 impl Conversation {
@@ -48,7 +48,7 @@ impl Conversation {
         self.rejoin_due |= self.rejoin_is_older(RENEW, now);
     }
 
-    /// The contact writes, but not in a group that we have.
+    /// The contact writes, but not in a group that we have; or we write, and there is none.
     pub fn renew_rejoin(&mut self, now: Timestamp) {
         self.rejoin_due |= self.rejoin_is_older(RENEW_HEARD, now);
     }

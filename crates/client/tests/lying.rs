@@ -11,7 +11,7 @@ use rly_protocol::{
     Encode, EnvelopeId, ErrorCode, InviteId, QueueId, Timestamp,
     frame::{Kind, Notice, ServerFrame},
 };
-use rly_view::{Command, FailureCode, InviteState, Link, MessageState, Note, Phase};
+use rly_view::{Command, Connection, FailureCode, InviteState, Link, MessageState, Note, Phase};
 use world::World;
 
 const DAY: u64 = 86_400;
@@ -706,6 +706,22 @@ fn an_answer_that_the_server_forgot_is_given_again() {
         assert_eq!(world.texts(0, "Person 1", false), ["and a word"], "told: {told}");
         still_talk(&mut world, 0, 1, "Person 0", "Person 1");
     }
+}
+
+#[test]
+fn what_comes_after_a_connection_was_given_up_wakes_nothing() {
+    let mut world = World::new(29, 2);
+    world.meet(0, 1);
+    let file = world.export(0);
+    world.restore(&file);
+    world.settle();
+    assert_eq!(world.devices[0].state.phase, Phase::Replaced);
+    let queue = mailbox(&world, 2);
+    for frame in [ServerFrame::Replaced { queue }, ServerFrame::Pong { nonce: 1 }] {
+        world.input(0, Input::SocketFrame(frame.to_message()));
+    }
+    world.input(0, Input::SocketFrame(Bytes::from_static(b"nonsense")));
+    assert_eq!(world.devices[0].state.connection, Connection::Idle);
 }
 
 #[test]
