@@ -28,3 +28,45 @@ pub(crate) fn rejoin_message(number: u64, address: &Address, key_package: &[u8])
     to.raw(key_package);
     to.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rly_crypto::{Sim, verify};
+    use rly_protocol::{Decode, Encode};
+
+    /// The signature of a re-join comes last in its parcel.
+    #[test]
+    fn a_cut_rejoin_is_none() {
+        let (sim, address) = (Sim::from_seed(&[1; 32]), Address([2; 16]));
+        let key_package = b"key package";
+        let message = rejoin_message(7, &address, key_package);
+        let signature = sim.sign(&message);
+        let parcel = Parcel::Rejoin {
+            number: 7,
+            sim_key: sim.public_key(),
+            key_package: Bytes::from_static(key_package),
+            signature,
+        };
+        let bytes = parcel.to_bytes();
+        assert!(Parcel::from_bytes(&bytes).is_ok());
+        for n in 0..bytes.len() {
+            assert!(Parcel::from_bytes(&bytes[..n]).is_err(), "cut to {n}");
+        }
+        for n in 0..64 {
+            let mut cut = signature;
+            cut.0[n..].fill(0);
+            assert!(
+                verify(&sim.public_key(), &message, &cut).is_err(),
+                "zeros from {n}"
+            );
+        }
+        for other in [
+            rejoin_message(8, &address, key_package),
+            rejoin_message(7, &Address([3; 16]), key_package),
+            rejoin_message(7, &address, b"key packagf"),
+        ] {
+            assert!(verify(&sim.public_key(), &other, &signature).is_err());
+        }
+    }
+}

@@ -129,6 +129,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_signature_is_refused_under_any_seal() {
+        let mut rng = rng(1);
+        let sim = Sim::generate(&mut rng);
+        // The signature comes last.
+        let signed = sign_card(&sim, &card(&sim)).to_bytes();
+        for n in 0..signed.len() {
+            let sealed = sealed::seal(&card_key(&[3; 16]), b"", &signed[..n], &mut rng).unwrap();
+            let opened = open_card(&[3; 16], &sealed);
+            assert_eq!(opened.err(), Some(CardError::Malformed), "cut to {n}");
+        }
+    }
+
+    #[test]
     fn a_newer_card_is_named_as_such() {
         let sim = Sim::from_seed(&[1; 32]);
         let mut bytes = card(&sim).to_bytes();

@@ -432,6 +432,23 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_tag_is_refused_even_under_a_right_checksum() {
+        let key = cheap_key("secret");
+        let content = file().content().to_bytes();
+        let body = sealed_body(&key, &content, &mut rng(1));
+        assert!(SimFile::open(&text_of(&body), Some("secret")).is_ok());
+        let start = body.len() - content.len() - 16;
+        for n in start..body.len() {
+            let cut = SimFile::open(&text_of(&body[..n]), Some("secret")).err();
+            assert_eq!(cut, Some(SimFileError::PasswordWrong), "cut to {n}");
+        }
+        for n in 0..start {
+            let cut = SimFile::open(&text_of(&body[..n]), Some("secret")).err();
+            assert_eq!(cut, Some(SimFileError::NotASimFile), "cut to {n}");
+        }
+    }
+
+    #[test]
     fn a_newer_file_is_named_as_such() {
         for text in [
             "rly-sim-2.abc".into(),

@@ -392,9 +392,11 @@ impl Incoming {
         signature: &Signature,
     ) -> Result<(), Refusal> {
         let message = proof_message(&self.engine.config.origin, &self.nonce, queue);
-        let verified = VerifyingKey::from_sec1_bytes(key.as_bytes())
-            .and_then(|key| key.verify(&message, &Ecdsa::from_slice(&signature.0)?));
-        verified.map_err(|_| ErrorCode::ProofInvalid.into())
+        if signed(key, &message, signature) {
+            Ok(())
+        } else {
+            Err(ErrorCode::ProofInvalid.into())
+        }
     }
 
     pub(crate) fn ticket(&self, queue: &QueueId) -> Ticket {
@@ -413,4 +415,11 @@ impl Incoming {
         self.outbox
             .answer(&ServerFrame::error(req, refusal.code, refusal.retry_ms()));
     }
+}
+
+/// Whether this is the key's ECDSA P-256 SHA-256 signature.
+pub(crate) fn signed(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+    VerifyingKey::from_sec1_bytes(key.as_bytes())
+        .and_then(|key| key.verify(message, &Ecdsa::from_slice(&signature.0)?))
+        .is_ok()
 }

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 const PAGE_BYTES: usize = 192 << 10;
 
 /// The vault of a key.
-fn vault_id(key: &PublicKey) -> QueueId {
+pub(crate) fn vault_id(key: &PublicKey) -> QueueId {
     let hash = hash(&vault_id_message(key));
     let mut id = [0; 16];
     id.copy_from_slice(&hash[..16]);

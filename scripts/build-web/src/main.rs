@@ -2,7 +2,8 @@
 //! under names that contain their hash, compressed, listed in `manifest.json`.
 //!
 //! `rly-build-web [--dev]`, run in the workspace's root. The result is in `target/site`. What did
-//! not change is not made again. `--dev` leaves out wasm-opt.
+//! not change is not made again. `--dev` leaves out wasm-opt. `--vectors` makes the module that runs
+//! the test vectors in a browser instead, in the same way, in `target/web/vectors`: nobody serves that.
 
 mod error;
 mod site;
@@ -19,15 +20,21 @@ use std::{
 };
 
 fn main() -> ExitCode {
-    let mut dev = false;
+    let (mut dev, mut vectors) = (false, false);
     for argument in env::args().skip(1) {
         match argument.as_str() {
             "--dev" => dev = true,
-            other => return fail(&format!("unknown option {other}; the only one is --dev")),
+            "--vectors" => vectors = true,
+            other => return fail(&format!("unknown option {other}; there are --dev and --vectors")),
         }
     }
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    match build(&target, dev) {
+    let built = if vectors {
+        wasm::build(&target, "rly-vectors", "vectors", dev).map(|_| ())
+    } else {
+        build(&target, dev)
+    };
+    match built {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

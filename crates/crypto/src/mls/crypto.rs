@@ -243,3 +243,89 @@ impl OpenMlsCrypto for Crypto {
         self.rust_crypto.derive_hpke_keypair(hpke(), ikm)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ecdsa, testing::rng};
+    use p256::ecdsa::SigningKey;
+
+    #[test]
+    fn only_our_suite_is_known() {
+        let crypto = Crypto::new();
+        assert_eq!(crypto.supported_ciphersuites(), [SUITE]);
+        assert_eq!(crypto.supports(SUITE), Ok(()));
+        let other = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+        assert!(crypto.supports(other).is_err());
+        assert!(crypto.signature_key_gen(SignatureScheme::ED25519).is_err());
+        assert!(crypto.hash(HashType::Sha2_512, b"").is_err());
+        assert!(crypto.hmac(HashType::Sha2_512, b"", b"").is_err());
+        assert!(crypto.hkdf_extract(HashType::Sha2_384, b"", b"").is_err());
+        assert!(crypto.hkdf_expand(HashType::Sha2_384, &[0; 48], b"", 1).is_err());
+        assert!(crypto.derive_hpke_keypair(other.hpke_config(), &[1; 32]).is_err());
+        assert!(crypto.derive_hpke_keypair(SUITE.hpke_config(), &[1; 32]).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_length_is_an_error() {
+        let crypto = Crypto::new();
+        for length in [0, 11, 13, 16] {
+            let nonce = vec![0; length];
+            assert!(crypto.aead_encrypt(AEAD, &[0; 16], b"", &nonce, b"").is_err());
+            assert!(
+                crypto
+                    .aead_decrypt(AEAD, &[0; 16], &[0; 16], &nonce, b"")
+                    .is_err()
+            );
+        }
+        for length in [0, 15, 17, 32] {
+            let key = vec![0; length];
+            assert!(crypto.aead_encrypt(AEAD, &key, b"", &[0; 12], b"").is_err());
+            assert!(crypto.aead_decrypt(AEAD, &key, &[0; 16], &[0; 12], b"").is_err());
+        }
+        for length in [0, 31, 33] {
+            assert!(crypto.sign(SIGNATURE, b"", &vec![1; length]).is_err());
+        }
+        assert!(crypto.sign(SIGNATURE, b"", &[1; 32]).is_ok());
+    }
+
+    #[test]
+    fn a_key_has_one_form() {
+        let crypto = Crypto::new();
+        let key = SigningKey::random(&mut rng(1));
+        let secret = key.to_bytes();
+        let public = ecdsa::public_key(&key);
+        let compressed = key.verifying_key().to_encoded_point(true);
+        let (good, bad) = (public.as_bytes(), compressed.as_bytes());
+
+        let signature = ecdsa::sign_der(&key, b"m");
+        let verify = |key: &[u8]| crypto.verify_signature(SIGNATURE, b"m", key, &signature);
+        assert_eq!(verify(good), Ok(()));
+        assert_eq!(verify(bad), Err(CryptoError::InvalidPublicKey));
+
+        let sealed = crypto.hpke_seal(hpke(), good, b"", b"", b"m").unwrap();
+        assert!(crypto.hpke_seal(hpke(), bad, b"", b"", b"m").is_err());
+        assert_eq!(
+            crypto.hpke_open(hpke(), &sealed, &secret, b"", b"").unwrap(),
+            b"m"
+        );
+        let compressed_output = HpkeCiphertext {
+            kem_output: bad.into(),
+            ..sealed
+        };
+        assert!(
+            crypto
+                .hpke_open(hpke(), &compressed_output, &secret, b"", b"")
+                .is_err()
+        );
+        assert!(
+            crypto
+                .hpke_setup_sender_and_export(hpke(), bad, b"", b"", 1)
+                .is_err()
+        );
+        let receive =
+            |output: &[u8]| crypto.hpke_setup_receiver_and_export(hpke(), output, &secret, b"", b"", 1);
+        assert!(receive(good).is_ok());
+        assert!(receive(bad).is_err());
+    }
+}

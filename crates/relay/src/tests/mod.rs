@@ -7,6 +7,7 @@ mod delivery;
 mod durability;
 mod failure;
 mod limits;
+mod proofs;
 mod vaults;
 
 use crate::{

@@ -1,3 +1,5 @@
+mod cuts;
+
 use super::*;
 use crate::{
     make_key_package,
