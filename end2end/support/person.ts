@@ -336,6 +336,12 @@ export class Person {
     await expect(this.button('Share contact')).toBeVisible();
   }
 
+  /** The server has all that the SIM's file brings back. */
+  async expectCopied(): Promise<void> {
+    await this.goto('/settings');
+    await expect(this.page.getByText('is up to date. Your SIM brings it back.')).toBeVisible();
+  }
+
   /** Downloads the SIM file in the settings. */
   async exportSim(): Promise<string> {
     await this.goto('/settings');

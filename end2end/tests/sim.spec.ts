@@ -3,8 +3,9 @@ import { expect, meet, test } from '../support/fixtures.js';
 import { type Person, mine, theirs } from '../support/person.js';
 import { readQr } from '../support/qr.js';
 
-/** Somebody's next browser: the old one is lost with all that was in it. */
+/** Somebody's next browser: the old one is lost with all that was in it, after the SIM's copy was up to date. */
 async function loseBrowser(person: Person, make: (name: string) => Promise<Person>): Promise<Person> {
+  await person.expectCopied();
   await person.closeTabs();
   return make(person.name);
 }

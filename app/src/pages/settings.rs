@@ -167,6 +167,7 @@ fn SafeKeeping() -> impl IntoView {
             None => t.export_never.into(),
         })
     };
+    let copied = Memo::new(move |_| sim.with(|sim| sim.as_ref().is_some_and(|sim| sim.vault_current)));
     let persisted = Memo::new(move |_| sim.with(|sim| sim.as_ref().and_then(|sim| sim.persisted)));
     let ask = move |_| {
         job.start(async move {
@@ -194,6 +195,7 @@ fn SafeKeeping() -> impl IntoView {
             ></meter>
             <p class="strong">{move || t.meter_words.get(level()).copied()}</p>
             <p>{export}</p>
+            <p>{move || if copied.get() { t.vault_current } else { t.vault_behind }}</p>
             <div class="actions">
                 <DownloadSim />
             </div>
@@ -474,6 +476,7 @@ mod tests {
             exported_at: None,
             has_password: false,
             export_due: true,
+            vault_current: true,
             persisted: None,
         };
         assert_eq!(safety(&sim, now), 0);

@@ -300,6 +300,9 @@ pub static ENGLISH: Text = Text {
         1 => "You downloaded your SIM yesterday.".into(),
         n => format!("You downloaded your SIM {n} days ago. It still brings back all contacts."),
     },
+    vault_current: "The sealed copy of your contacts, links and letters is up to date. Your SIM brings it back.",
+    vault_behind: "The newest changes are not in the sealed copy of your contacts yet. They follow once you are \
+                   connected.",
     persisted_yes: "Your browser promised to keep its storage.",
     persisted_no: "Your browser may clear its storage when space gets short.",
     persisted_unknown: "Your browser was not asked yet whether it keeps its storage.",

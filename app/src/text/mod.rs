@@ -267,6 +267,8 @@ pub struct Text {
     pub meter_words: [&'static str; 4],
     pub export_never: &'static str,
     pub export_age: fn(u64) -> String,
+    pub vault_current: &'static str,
+    pub vault_behind: &'static str,
     pub persisted_yes: &'static str,
     pub persisted_no: &'static str,
     pub persisted_unknown: &'static str,

@@ -28,148 +28,135 @@ enum Than {
     Fixed(f64),
 }
 
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+use Bound::{AtLeast, AtMost};
+
 struct Mark {
     what: &'static str,
     scenario: Scenario,
     figure: &'static str,
     than: Than,
-    most: Option<f64>,
-    least: Option<f64>,
+    bound: Bound,
 }
 
-const fn at_most(
+const fn mark(
     what: &'static str,
     scenario: Scenario,
     figure: &'static str,
     than: Than,
-    most: f64,
+    bound: Bound,
 ) -> Mark {
     Mark {
         what,
         scenario,
         figure,
         than,
-        most: Some(most),
-        least: None,
-    }
-}
-
-const fn at_least(
-    what: &'static str,
-    scenario: Scenario,
-    figure: &'static str,
-    than: Than,
-    least: f64,
-) -> Mark {
-    Mark {
-        what,
-        scenario,
-        figure,
-        than,
-        most: None,
-        least: Some(least),
+        bound,
     }
 }
 
 const CPU: &str = "server CPU us/message";
 const MARKS: [Mark; 14] = [
-    at_most(
+    mark(
         "online p50 / memory ceiling",
         Scenario::Lat,
         "p50 us",
         Than::Target(Target::Memory),
-        1.5,
+        AtMost(1.5),
     ),
-    at_least(
+    mark(
         "50 pairs, messages/s / SQLite ceiling",
         Scenario::Thr,
         "messages/s",
         Than::Target(Target::Sqlite),
-        0.8,
+        AtLeast(0.8),
     ),
-    at_least(
+    mark(
         "50 pairs, messages/s / fastest peer",
         Scenario::Thr,
         "messages/s",
         Than::Fixed(FASTEST_PEER),
-        2.0,
+        AtLeast(2.0),
     ),
-    at_most(
+    mark(
         "50 pairs, CPU / cheapest peer",
         Scenario::Thr,
         CPU,
         Than::Fixed(CHEAPEST_PEER),
-        0.5,
+        AtMost(0.5),
     ),
-    at_most(
+    mark(
         "CPU, acknowledged before the commit / SQLite ceiling",
         Scenario::Thr,
         CPU,
         Than::Target(Target::Sqlite),
-        1.0,
+        AtMost(1.0),
     ),
-    at_most(
+    mark(
         "CPU, acknowledged after the commit / SQLite ceiling",
         Scenario::Late,
         CPU,
         Than::Target(Target::Sqlite),
-        1.4,
+        AtMost(1.4),
     ),
-    at_most(
+    mark(
         "CPU, stored and fetched / SQLite ceiling",
         Scenario::Off,
         CPU,
         Than::Target(Target::Sqlite),
-        1.4,
+        AtMost(1.4),
     ),
-    at_least(
+    mark(
         "stored/s / SQLite ceiling",
         Scenario::Off,
         "stored/s",
         Than::Target(Target::Sqlite),
-        0.7,
+        AtLeast(0.7),
     ),
-    at_least(
+    mark(
         "drained/s / SQLite ceiling",
         Scenario::Off,
         "drained/s",
         Than::Target(Target::Sqlite),
-        0.7,
+        AtLeast(0.7),
     ),
-    at_least(
+    mark(
         "left after kill -9, %",
         Scenario::Crash,
         "left after kill -9, %",
         Than::Fixed(1.0),
-        100.0,
+        AtLeast(100.0),
     ),
-    at_most(
+    mark(
         "syncs/message, absent reader",
         Scenario::Syncs,
         "syncs/message, absent reader",
         Than::Fixed(1.0),
-        0.02,
+        AtMost(0.02),
     ),
-    at_most(
+    mark(
         "syncs/message, pairs",
         Scenario::Syncs,
         "syncs/message, pairs",
         Than::Fixed(1.0),
-        0.02,
+        AtMost(0.02),
     ),
-    at_most(
+    mark(
         "KiB each of 2,000 idle",
         Scenario::Idle,
         "KiB each of 2000",
         Than::Fixed(1.0),
-        16.0,
+        AtMost(16.0),
     ),
-    at_most(
+    mark(
         "KiB each of 10,000 idle",
         Scenario::Idle,
         "KiB each of 10000",
         Than::Fixed(1.0),
-        16.0,
+        AtMost(16.0),
     ),
 ];
 
@@ -212,12 +199,9 @@ impl Results {
             let Some((_, median, _)) = spread(&values) else {
                 continue;
             };
-            let (sign, bound, met) = match (mark.most, mark.least) {
-                (Some(most), _) => ("<=", most, median <= most),
-                (_, least) => {
-                    let least = least.unwrap_or_default();
-                    (">=", least, median >= least)
-                }
+            let (sign, bound, met) = match mark.bound {
+                AtMost(most) => ("<=", most, median <= most),
+                AtLeast(least) => (">=", least, median >= least),
             };
             let met = if met { "yes" } else { "**no**" };
             // Writing to a String cannot fail, here and below.

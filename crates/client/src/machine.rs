@@ -198,6 +198,7 @@ impl Machine {
                 }
             }
         }
+        machine.check_vault();
         Ok(machine)
     }
 

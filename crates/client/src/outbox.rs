@@ -243,13 +243,10 @@ impl Conversation {
         let Some(mut row) = self.outbox.get(&n).cloned() else {
             return;
         };
-        match &row.cargo {
-            Cargo::Control { .. } if !row.join => return self.delete_out(cx, n),
-            Cargo::Control { .. } => {}
-            Cargo::Text {
-                order, id, at, text, ..
-            } => self.show_state(*order, *id, *at, text, MessageState::Sent),
+        if matches!(row.cargo, Cargo::Control { .. }) && !row.join {
+            return self.delete_out(cx, n);
         }
+        self.show_row(&row, MessageState::Sent);
         row.sent_at = Some(cx.now);
         if !row.join {
             row.sealed = None;
@@ -298,16 +295,9 @@ impl Conversation {
                 self.refused_errand(*errand);
                 self.delete_out(cx, n);
             }
-            Cargo::Text {
-                order,
-                id,
-                at,
-                text,
-                failed,
-            } => {
+            Cargo::Text { failed, .. } => {
                 *failed = true;
-                let (order, id, at, text) = (*order, *id, *at, text.clone());
-                self.show_state(order, id, at, &text, MessageState::Failed);
+                self.show_row(&row, MessageState::Failed);
                 row.sent_at = None;
                 if !row.join {
                     row.sealed = None;
@@ -329,18 +319,10 @@ impl Conversation {
         let mut row = found
             .and_then(|n| self.outbox.get(&n).cloned())
             .ok_or(FailureCode::NotFound)?;
-        if let Cargo::Text {
-            order,
-            id,
-            at,
-            text,
-            failed,
-        } = &mut row.cargo
-        {
+        if let Cargo::Text { failed, .. } = &mut row.cargo {
             *failed = false;
-            let (order, id, at, text) = (*order, *id, *at, text.clone());
-            self.show_state(order, id, at, &text, MessageState::Sending);
         }
+        self.show_row(&row, MessageState::Sending);
         // The person thinks that the contact is there: ask anew.
         if core::mem::take(&mut self.local.gone) && !self.is_ready() {
             self.rejoin_due = true;
@@ -368,25 +350,15 @@ impl Conversation {
             };
             self.delete_out(cx, n);
             let missing = receipt.missing.iter().any(|missing| missing.contains(row.seq));
-            if let Cargo::Text {
-                order,
-                id,
-                at,
-                text,
-                failed,
-            } = &mut row.cargo
-            {
-                let state = if missing {
-                    MessageState::Sending
-                } else {
-                    MessageState::Delivered
-                };
+            if let Cargo::Text { failed, .. } = &mut row.cargo {
                 // Given up too early: the contact is there, and asks for it.
                 *failed = false;
-                self.show_state(*order, *id, *at, text, state);
             }
             if missing {
+                self.show_row(&row, MessageState::Sending);
                 self.push_out(cx, row.anew());
+            } else {
+                self.show_row(&row, MessageState::Delivered);
             }
         }
     }
@@ -420,15 +392,18 @@ impl Conversation {
     }
 
     fn show_sending(&mut self, row: &OutRecord) {
+        if !row.has_failed() {
+            self.show_row(row, MessageState::Sending);
+        }
+    }
+
+    /// Shows in which state a text is; what is none is not shown.
+    fn show_row(&mut self, row: &OutRecord, state: MessageState) {
         if let Cargo::Text {
-            order,
-            id,
-            at,
-            text,
-            failed: false,
+            order, id, at, text, ..
         } = &row.cargo
         {
-            self.show_state(*order, *id, *at, text, MessageState::Sending);
+            self.show_state(*order, *id, *at, text, state);
         }
     }
 

@@ -53,12 +53,19 @@ pub(crate) struct VaultState {
     writing: Option<Vec<(u32, Option<SlotRecord>)>>,
     /// A write was refused for now; wait with the next one until then.
     pub retry_at: Option<rly_protocol::Timestamp>,
+    /// What pages were told last of [`VaultState::current`].
+    told: bool,
 }
 
 impl VaultState {
+    /// The server has confirmed all that belongs into the vault.
+    pub fn current(&self) -> bool {
+        !self.dirty && self.writing.is_none()
+    }
+
     pub fn forget_requests(&mut self) {
         self.reading.clear();
-        self.writing = None;
+        self.dirty |= self.writing.take().is_some();
     }
 
     /// Keeps a page that was read. False if it does not go on where the last one ended, or if all
@@ -132,7 +139,8 @@ impl Machine {
         }
     }
 
-    /// Writes what differs, if the vault is open and no write is under way.
+    /// Writes what differs, if the vault is open and no write is under way, and tells pages how it
+    /// stands.
     pub(crate) fn flush_vault(&mut self, cx: &mut Cx) {
         self.vault.retry_at = self.vault.retry_at.filter(|at| *at > cx.now);
         let waiting = self.vault.retry_at.is_some();
@@ -143,24 +151,22 @@ impl Machine {
         {
             self.write_vault(cx, false);
         }
+        let current = self.vault.current();
+        self.state_dirty |= mem::replace(&mut self.vault.told, current) != current;
     }
 
-    /// Starts a write: the head and as much of what differs as fits. With `always` the head is
-    /// written even if nothing differs.
-    pub(crate) fn write_vault(&mut self, cx: &mut Cx, always: bool) {
-        self.vault.dirty = false;
-        let Some(queue) = self.vault_queue() else { return };
+    /// The slots that are to hold something else than the server has confirmed, and what.
+    fn vault_changes(&self) -> Vec<(u32, Option<Content>)> {
         let items = self.vault_items();
         let mut places: BTreeMap<VaultItem, u32> = BTreeMap::new();
-        let mut changed: Vec<(u32, Option<Content>)> = Vec::new();
+        let mut changes = Vec::new();
         for (slot, record) in &self.vault.slots {
             places.insert(record.item, *slot);
             if !items.contains_key(&record.item) {
-                changed.push((*slot, None));
+                changes.push((*slot, None));
             }
         }
-        let taken: BTreeSet<u32> = self.vault.slots.keys().copied().collect();
-        let mut free = (HEAD + 1..VAULT_SLOTS).filter(|slot| !taken.contains(slot));
+        let mut free = (HEAD + 1..VAULT_SLOTS).filter(|slot| !self.vault.slots.contains_key(slot));
         for (item, bytes) in items {
             let content = SlotContent {
                 item,
@@ -176,9 +182,23 @@ impl Machine {
                     None => break,
                 },
             };
-            changed.push((slot, Some((SlotRecord { item, hash }, content))));
+            changes.push((slot, Some((SlotRecord { item, hash }, content))));
         }
-        if changed.is_empty() && !always {
+        changes
+    }
+
+    /// After loading: whether something was not written the last time.
+    pub(crate) fn check_vault(&mut self) {
+        self.vault.dirty = !self.vault_changes().is_empty();
+    }
+
+    /// Starts a write: the head and as much of what differs as fits. With `always` the head is
+    /// written even if nothing differs.
+    pub(crate) fn write_vault(&mut self, cx: &mut Cx, always: bool) {
+        let Some(queue) = self.vault_queue() else { return };
+        let changes = self.vault_changes();
+        self.vault.dirty = false;
+        if changes.is_empty() && !always {
             return;
         }
         let Some(me) = &mut self.sim else { return };
@@ -203,7 +223,7 @@ impl Machine {
                 blob: blob.into(),
             });
         }
-        for (slot, content) in changed {
+        for (slot, content) in changes {
             if entries.len() == VAULT_ENTRIES || size > WRITE_BYTES {
                 self.vault.dirty = true;
                 break;

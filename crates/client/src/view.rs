@@ -40,6 +40,7 @@ impl Machine {
             exported_at: record.exported_at,
             has_password: record.file_key.is_some(),
             export_due: in_use && record.exported_at.is_none(),
+            vault_current: self.vault.current(),
             persisted: record.persisted,
         })
     }

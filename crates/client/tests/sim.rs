@@ -226,6 +226,24 @@ fn an_opened_letter_is_in_the_vault() {
 }
 
 #[test]
+fn whether_the_vault_has_everything_is_told() {
+    let mut world = World::new(6, 2);
+    world.meet(0, 1);
+    let current = |world: &World| world.devices[0].state.sim.as_ref().unwrap().vault_current;
+    assert!(current(&world));
+    world.set_offline(0, true);
+    world.run(0, Command::SetName { name: "Zoe".into() }).unwrap();
+    assert!(!current(&world), "nobody has it yet");
+    world.reload(0);
+    assert!(!current(&world), "nor after the next start");
+    world.set_offline(0, false);
+    world.settle();
+    assert!(current(&world));
+    world.reload(0);
+    assert!(current(&world), "known from what was confirmed");
+}
+
+#[test]
 fn the_longest_letter_fits_into_the_vault() {
     let mut world = World::new(8, 2);
     world

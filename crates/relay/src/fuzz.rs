@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::{
-    Clock, Incoming, Keyring, Limits, MemoryStore, Outgoing, Rate, Relay, RelayConfig, keys::Invite,
-    writer::Job,
+    Clock, Incoming, Keyring, Limits, MemoryStore, Outgoing, Relay, RelayConfig, keys::Invite, writer::Job,
 };
 use p256::ecdsa::{Signature as Ecdsa, SigningKey, signature::Signer};
 use rly_fuzzing::{Script, ScriptWriter, Target, edited, within};
@@ -212,17 +211,9 @@ fn clients(input: &[u8]) {
 
 impl World {
     async fn new() -> Self {
-        let any = Rate::new(1e9, 1e9);
         let limits = Limits {
-            sends_per_address: any,
-            sends_per_peer: any,
-            registrations: any,
-            shares: any,
-            claims: any,
-            proofs: any,
-            vault_opens: any,
             queue_envelopes: 8,
-            ..Limits::default()
+            ..Limits::free()
         };
         let config = RelayConfig {
             origin: ORIGIN.into(),

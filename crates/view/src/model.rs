@@ -74,6 +74,8 @@ pub struct SimView {
     pub has_password: bool,
     /// Something depends on it (a link or a conversation) and no file of it was saved: say so.
     pub export_due: bool,
+    /// The sealed copy on the server has all that the SIM's file brings back.
+    pub vault_current: bool,
     /// Whether the browser promised to keep the storage; unknown until it was asked.
     pub persisted: Option<bool>,
 }

@@ -56,7 +56,7 @@ impl Store for Faulty {
 
 async fn faulty() -> (Server, Arc<Faulty>) {
     let store = Arc::new(Faulty::default());
-    (Server::with(store.clone(), free()).await, store)
+    (Server::with(store.clone(), Limits::free()).await, store)
 }
 
 #[tokio::test]

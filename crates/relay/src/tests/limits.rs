@@ -53,7 +53,7 @@ async fn catching_up_never_cuts() {
 async fn quotas_refuse_until_there_is_room() {
     let server = limited(Limits {
         queue_envelopes: 3,
-        ..free()
+        ..Limits::free()
     })
     .await;
     let mailbox = server.register().await;
@@ -75,7 +75,7 @@ async fn quotas_refuse_until_there_is_room() {
 async fn the_byte_quota_counts_too() {
     let server = limited(Limits {
         queue_bytes: 600,
-        ..free()
+        ..Limits::free()
     })
     .await;
     let mailbox = server.register().await;
@@ -93,7 +93,7 @@ async fn the_byte_quota_counts_too() {
 async fn rates_say_when_to_try_again() {
     let server = limited(Limits {
         sends_per_address: Rate::new(2.0, 3.0),
-        ..free()
+        ..Limits::free()
     })
     .await;
     let (mailbox, other) = (server.register().await, server.register().await);
@@ -114,7 +114,7 @@ async fn peers_have_rates_of_their_own() {
     let server = limited(Limits {
         sends_per_peer: Rate::new(1.0, 2.0),
         registrations: Rate::new(1.0, 1.0),
-        ..free()
+        ..Limits::free()
     })
     .await;
     let mailbox = server.register().await;
@@ -190,7 +190,7 @@ async fn keys_must_be_points() {
 async fn connections_are_counted() {
     let server = limited(Limits {
         connections: 1,
-        ..free()
+        ..Limits::free()
     })
     .await;
     let first = server.connect().await;

@@ -50,20 +50,6 @@ impl Clock for TestClock {
     }
 }
 
-pub(crate) fn free() -> Limits {
-    let any = Rate::new(1e9, 1e9);
-    Limits {
-        sends_per_address: any,
-        sends_per_peer: any,
-        registrations: any,
-        shares: any,
-        claims: any,
-        proofs: any,
-        vault_opens: any,
-        ..Limits::default()
-    }
-}
-
 /// A relay and its clock.
 pub(crate) struct Server {
     pub relay: Relay,
@@ -83,11 +69,11 @@ impl Server {
     }
 
     pub async fn memory() -> Self {
-        Self::with(Arc::new(MemoryStore::default()), free()).await
+        Self::with(Arc::new(MemoryStore::default()), Limits::free()).await
     }
 
     pub async fn sqlite(path: &Path) -> Self {
-        Self::with(Arc::new(SqliteStore::open(path).await.unwrap()), free()).await
+        Self::with(Arc::new(SqliteStore::open(path).await.unwrap()), Limits::free()).await
     }
 
     pub async fn connect(&self) -> Client {

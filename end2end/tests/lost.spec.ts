@@ -1,0 +1,47 @@
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { expect, meet, test } from '../support/fixtures.js';
+import { expectAccessible, expectFits } from '../support/looks.js';
+import { mine, theirs } from '../support/person.js';
+
+test('a server that lost its data: it is said, nothing here is lost, and a new link goes on', async ({
+  alice,
+  bob,
+  server,
+}) => {
+  await meet(alice, bob);
+  await alice.writeLetter('nobody has opened this yet');
+  for (const person of [alice, bob]) person.watch.expectOutage();
+  await server.stop();
+  for (const file of ['rly.sqlite', 'rly.sqlite-wal', 'rly.sqlite-shm']) {
+    await rm(path.join(server.data, file), { force: true });
+  }
+  await server.run();
+
+  await alice.openConversation('Bob');
+  await expect(alice.page.getByText('The server no longer knows this link.')).toBeVisible();
+  await bob.openConversation('Alice');
+  for (const person of [alice, bob]) {
+    await expect(person.page.getByText('cannot be reached here any more')).toBeVisible();
+    await person.page.setViewportSize({ width: 320, height: 640 });
+    await expectFits(person.page, person.name);
+    await expectAccessible(person.page, person.name);
+    await person.page.setViewportSize({ width: 1280, height: 720 });
+  }
+
+  await bob.openLink(await alice.shareContact());
+  await bob.addContact();
+  await expect(bob.conversations).toHaveCount(1);
+  await bob.say('here again');
+  await alice.openConversation('Bob');
+  await alice.hears('here again');
+  await alice.say('so am I');
+  await bob.hears('so am I');
+  await expect(alice.conversations).toHaveCount(1);
+  await alice.expectConversation([
+    mine('a letter from Alice'),
+    theirs('a reply from Bob'),
+    theirs('here again'),
+    mine('so am I'),
+  ]);
+});
