@@ -2,7 +2,7 @@ import { defineConfig, devices } from '@playwright/test';
 import { inChromium, inFirefox } from './support/browsers.js';
 
 // Each of these is about another browser than its project's, or no test.
-const ELSEWHERE = /(firefox|shots)\.spec/;
+const ELSEWHERE = /(firefox|webkit|marks|shots)\.spec/;
 
 export default defineConfig({
   testDir: './tests',
@@ -33,6 +33,9 @@ export default defineConfig({
       // It takes no other's name. Pictures are made with an inline style, which the CSP rightly reports.
       use: { browserName: 'firefox', userAgent: undefined, screenshot: 'off', launchOptions: inFirefox },
     },
+    { name: 'webkit', testMatch: /webkit\.spec/ },
+    // Measures; see docs/performance.md.
+    { name: 'marks', testMatch: /marks\.spec/ },
     // Looks at nothing: it makes the pictures of end2end/shots and docs/screenshot.png.
     { name: 'shots', testMatch: /shots\.spec/ },
   ],

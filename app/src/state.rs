@@ -103,6 +103,7 @@ impl Messenger {
                 conversation,
                 messages,
             } => self.thread.news(&conversation, messages),
+            FromWorker::CatchUp => self.thread.catch_up.update(|times| *times += 1),
             FromWorker::Answer { .. } => {}
         }));
     }

@@ -40,6 +40,8 @@ pub struct Thread {
     pub ready: RwSignal<bool>,
     /// The newest or older ones are being read.
     pub loading: RwSignal<bool>,
+    /// How often some of the news may have been missed.
+    pub catch_up: RwSignal<u32>,
     /// What last happened.
     pub growth: RwSignal<Growth>,
 }
@@ -53,6 +55,7 @@ impl Thread {
             more: RwSignal::new(false),
             ready: RwSignal::new(false),
             loading: RwSignal::new(false),
+            catch_up: RwSignal::new(0),
             growth: RwSignal::new(Growth::Opened),
         }
     }
@@ -94,6 +97,24 @@ impl Thread {
         self.ready.set(true);
         self.growth
             .set(if first { Growth::Opened } else { Growth::Older });
+    }
+
+    /// The newest messages were read again, as some of the news may have been missed.
+    pub fn caught_up(self, conversation: &str, messages: Vec<MessageView>, more: bool) {
+        let known = |message: &MessageView| {
+            self.entries
+                .with_untracked(|entries| entries.iter().any(|entry| entry.id == message.id))
+        };
+        if !self.shows(conversation) {
+            return;
+        }
+        if more && !messages.iter().any(known) {
+            // There may be others between those that are here and these.
+            self.show(Some(conversation.to_owned()));
+            self.loaded(conversation, messages, more);
+        } else {
+            self.news(conversation, messages);
+        }
     }
 
     /// Messages are new or changed.
@@ -214,6 +235,33 @@ mod tests {
             );
             assert_eq!(ids(thread), "abcde");
             assert_eq!(thread.growth.get_untracked(), Growth::Newer { own: true });
+        });
+    }
+
+    #[test]
+    fn what_was_missed_is_caught_up_on() {
+        Owner::new().with(|| {
+            let thread = Thread::new();
+            let sent = |id| message(id, u64::from(id.as_bytes()[0]), MessageState::Sent);
+            thread.show(Some("c".into()));
+            thread.loaded("c", vec![sent("a"), sent("b")], false);
+            thread.caught_up("c", vec![sent("b"), sent("c")], true);
+            assert_eq!(
+                (ids(thread).as_str(), thread.growth.get_untracked()),
+                ("abc", Growth::Newer { own: true })
+            );
+            thread.caught_up("c", vec![sent("b"), sent("c")], true);
+            assert_eq!(thread.growth.get_untracked(), Growth::Changed);
+            assert!(!thread.more.get_untracked());
+            // So many were missed that some are not among those that were read.
+            thread.caught_up("c", vec![sent("x"), sent("y")], true);
+            assert_eq!(
+                (ids(thread).as_str(), thread.growth.get_untracked()),
+                ("xy", Growth::Opened)
+            );
+            assert!(thread.more.get_untracked());
+            thread.caught_up("elsewhere", vec![sent("z")], false);
+            assert_eq!(ids(thread), "xy");
         });
     }
 

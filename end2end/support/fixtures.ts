@@ -4,6 +4,7 @@ import { Person } from './person.js';
 import { Profile } from './profile.js';
 import { Server } from './server.js';
 import { Watch } from './watch.js';
+import { WebKitPerson } from './webkit.js';
 
 interface Fixtures {
   /** A server of this test's own. */
@@ -16,6 +17,8 @@ interface Fixtures {
   profile: (name: string, options?: ProfileOptions) => Promise<Profile>;
   /** Somebody in Chromium, whatever the browser of the others is. */
   chromiumPerson: (name: string) => Promise<Person>;
+  /** Somebody in WebKitGTK, whatever the browser of the others is. */
+  webkitPerson: (name: string) => Promise<WebKitPerson>;
   /** Somebody whose browser refuses to store anything ("block all cookies"). */
   refusedPerson: (name: string) => Promise<Person>;
   alice: Person;
@@ -78,6 +81,17 @@ export const test = base.extend<Fixtures>({
     });
     await Promise.all(profiles.map((profile) => profile.remove()));
     expectQuiet(profiles.flatMap(({ name, watches }) => watches.map((watch) => ({ name, watch }))));
+  },
+
+  webkitPerson: async ({ server }, use) => {
+    const people: WebKitPerson[] = [];
+    await use(async (name) => {
+      const person = await WebKitPerson.arrive(name, server);
+      people.push(person);
+      return person;
+    });
+    const problems = await Promise.all(people.map((person) => person.leave()));
+    expect(problems.flat(), 'uncaught errors and CSP reports').toEqual([]);
   },
 
   refusedPerson: async ({ profile }, use) => {

@@ -14,7 +14,10 @@ use std::{
     rc::{Rc, Weak},
 };
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{Event, EventTarget, MessageEvent, VisibilityState, Worker, WorkerOptions, WorkerType, window};
+use web_sys::{
+    Event, EventTarget, MessageEvent, PageTransitionEvent, VisibilityState, Worker, WorkerOptions,
+    WorkerType, window,
+};
 
 /// What boot.js says in the worker's place if that cannot be loaded.
 const NOT_LOADED: &str = "not loaded";
@@ -38,7 +41,10 @@ struct State {
     next: u32,
     waiting: BTreeMap<u32, Waiting>,
     listeners: Vec<Rc<dyn Fn(FromWorker)>>,
-    wakes: bool,
+    /// It hears what becomes of the page.
+    hears_page: bool,
+    /// The page was left, and the browser keeps it for "back".
+    aside: bool,
 }
 
 struct Waiting {
@@ -74,7 +80,8 @@ impl WorkerLink {
             next: 0,
             waiting: BTreeMap::new(),
             listeners: Vec::new(),
-            wakes: false,
+            hears_page: false,
+            aside: false,
         })))
     }
 
@@ -119,11 +126,11 @@ fn say(link: &Rc<RefCell<State>>, command: Command) -> oneshot::Receiver<Outcome
 /// Starts a worker if none runs and none is about to.
 fn start(link: &Rc<RefCell<State>>) {
     let state = link.borrow();
-    if state.worker.is_some() || state.restart.is_some() {
+    if state.worker.is_some() || state.restart.is_some() || state.aside {
         return;
     }
     drop(state);
-    wake_on_change(link);
+    hear_page(link);
     let started = spawn(link);
     match started {
         Ok(running) => link.borrow_mut().worker = Some(running),
@@ -158,15 +165,7 @@ fn spawn(link: &Rc<RefCell<State>>) -> Result<Running, JsValue> {
 
 fn heard(link: &Rc<RefCell<State>>, text: &str) {
     if text == WORKER_READY {
-        let state = &mut *link.borrow_mut();
-        if let Some(running) = &mut state.worker {
-            running.ready = true;
-            for (n, waiting) in &mut state.waiting {
-                waiting.tries += 1;
-                post(&running.worker, *n, &waiting.command);
-            }
-        }
-        return;
+        return ready(link);
     }
     if text == NOT_LOADED {
         return bury_soon(Rc::downgrade(link));
@@ -182,12 +181,30 @@ fn heard(link: &Rc<RefCell<State>>, text: &str) {
                 let _ = waiting.answer.send(outcome);
             }
         }
-        message @ (FromWorker::State(_) | FromWorker::Messages { .. }) => {
-            let listeners = link.borrow().listeners.clone();
-            for on in listeners {
-                on(message.clone());
-            }
+        message @ (FromWorker::State(_) | FromWorker::Messages { .. } | FromWorker::CatchUp) => {
+            tell(link, &message);
         }
+    }
+}
+
+fn ready(link: &Rc<RefCell<State>>) {
+    {
+        let state = &mut *link.borrow_mut();
+        let Some(running) = &mut state.worker else { return };
+        running.ready = true;
+        for (n, waiting) in &mut state.waiting {
+            waiting.tries += 1;
+            post(&running.worker, *n, &waiting.command);
+        }
+    }
+    // What was said while there was no worker, nobody heard.
+    tell(link, &FromWorker::CatchUp);
+}
+
+fn tell(link: &Rc<RefCell<State>>, message: &FromWorker) {
+    let listeners = link.borrow().listeners.clone();
+    for on in listeners {
+        on(message.clone());
     }
 }
 
@@ -238,27 +255,75 @@ fn died(link: &Rc<RefCell<State>>) {
     }));
 }
 
-/// A page that is seen again, or whose network came or went, has the worker see to the connection.
-fn wake_on_change(link: &Rc<RefCell<State>>) {
-    if core::mem::replace(&mut link.borrow_mut().wakes, true) {
+/// What becomes of the page concerns the worker.
+fn hear_page(link: &Rc<RefCell<State>>) {
+    if core::mem::replace(&mut link.borrow_mut().hears_page, true) {
         return;
     }
     let Some(window) = window() else { return };
     let Some(document) = window.document() else { return };
-    let weak = Rc::downgrade(link);
     let seen = document.clone();
-    let on_change = Closure::<dyn Fn()>::new(move || {
-        if seen.visibility_state() == VisibilityState::Visible
-            && let Some(link) = weak.upgrade()
-        {
+    // Seen again, or the network came or went: the worker sees to the connection.
+    let on_change = on_link(link, move |link, _| {
+        if seen.visibility_state() == VisibilityState::Visible {
             // Nobody waits for this answer.
-            drop(say(&link, Command::Wake));
+            drop(say(link, Command::Wake));
         }
     });
-    let on_change = on_change.into_js_value();
     listen(&window, "online", &on_change);
     listen(&window, "offline", &on_change);
     listen(&document, "visibilitychange", &on_change);
+    listen(&window, "pagehide", &on_link(link, put_aside));
+    listen(&window, "pageshow", &on_link(link, |link, _| take_up(link)));
+    listen(
+        &window,
+        "beforeunload",
+        &on_link(link, |link, event| ask_to_stay(&link.borrow(), event)),
+    );
+}
+
+/// A page that is left may be kept by the browser, to be shown again on "back". Some (WebKit) then keep
+/// its worker too, asleep and with the lock that makes it the leader: no other page could do anything.
+/// So it is ended. What it was asked and has not answered is said to the next one.
+fn put_aside(link: &Rc<RefCell<State>>, event: &Event) {
+    let kept = event.dyn_ref().is_some_and(PageTransitionEvent::persisted);
+    if kept {
+        let state = &mut *link.borrow_mut();
+        state.aside = true;
+        state.worker = None;
+        state.restart = None;
+    }
+}
+
+/// The page is shown again.
+fn take_up(link: &Rc<RefCell<State>>) {
+    if core::mem::take(&mut link.borrow_mut().aside) {
+        start(link);
+    }
+}
+
+/// What somebody wrote and the worker has not stored would be lost with the page, so the browser asks.
+/// The worker mostly needs less time than the question.
+fn ask_to_stay(state: &State, event: &Event) {
+    let holds_words = |waiting: &Waiting| {
+        matches!(
+            waiting.command,
+            Command::Send { .. } | Command::Reply { .. } | Command::CreateInvite { letter: Some(_), .. }
+        )
+    };
+    if state.waiting.values().any(holds_words) {
+        event.prevent_default();
+    }
+}
+
+fn on_link(link: &Rc<RefCell<State>>, then: impl Fn(&Rc<RefCell<State>>, &Event) + 'static) -> JsValue {
+    let weak = Rc::downgrade(link);
+    Closure::<dyn Fn(Event)>::new(move |event| {
+        if let Some(link) = weak.upgrade() {
+            then(&link, &event);
+        }
+    })
+    .into_js_value()
 }
 
 fn listen(target: &EventTarget, event: &str, on: &JsValue) {

@@ -73,6 +73,25 @@ pub fn MessageList(
     let load_first = load.clone();
     Effect::new(move || load_first(None));
     on_cleanup(move || thread.show(None));
+    let shown = conversation.clone();
+    Effect::new(move || {
+        thread.catch_up.track();
+        if !thread.ready.get_untracked() {
+            // What is being read is up to date.
+            return;
+        }
+        let conversation = shown.clone();
+        spawn_local(async move {
+            let newest = Command::LoadMessages {
+                conversation: conversation.clone(),
+                before: None,
+                limit: PAGE,
+            };
+            if let Ok(Answer::Messages { messages, more }) = messenger.run(newest).await {
+                thread.caught_up(&conversation, messages, more);
+            }
+        });
+    });
 
     let to_end = move || {
         if let Some(list) = list.get_untracked() {

@@ -104,6 +104,8 @@ pub enum FromWorker {
         conversation: String,
         messages: Vec<MessageView>,
     },
+    /// Some of what was said may not have been heard: read again what is shown.
+    CatchUp,
 }
 
 /// How a command ended.

@@ -91,6 +91,8 @@ impl Tab {
         }
         *self.leader.borrow_mut() = Some(events.clone());
         self.cast(&Wire::Leading);
+        // The leader before may have stored something and ended before it could tell.
+        self.post(&FromWorker::CatchUp);
         wasm_bindgen_futures::spawn_local(leader::lead(self, events, inbox));
     }
 
@@ -114,6 +116,7 @@ impl Tab {
                 for (n, command) in self.unanswered.borrow().iter() {
                     self.ask_leader(*n, command.clone());
                 }
+                self.post(&FromWorker::CatchUp);
             }
         }
     }
