@@ -1,9 +1,7 @@
 //! What OpenMLS works with: the primitives of our suite, the caller's randomness, and a storage that
 //! can tell what has changed.
 //!
-//! hpke-rs draws its ephemeral keys from the system by itself, so the bytes of commits and
-//! Welcomes differ from run to run, and what follows from them; all other randomness is the
-//! caller's. OpenMLS notes the time beside the secrets of an epoch, but decides nothing by it here.
+//! OpenMLS notes the time beside the secrets of an epoch, but decides nothing by it here.
 
 use super::{MlsError, crypto::Crypto};
 use openmls_memory_storage::MemoryStorage;
@@ -13,7 +11,7 @@ use rand_core::{CryptoRngCore, RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, PoisonError, RwLockReadGuard, RwLockWriteGuard},
 };
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
@@ -24,7 +22,7 @@ pub(super) type Rows = HashMap<Vec<u8>, Vec<u8>>;
 /// One for each conversation.
 pub struct Provider {
     crypto: Crypto,
-    rand: Rand,
+    rand: Arc<Rand>,
     storage: MemoryStorage,
     /// The rows as they were when changes were last taken.
     taken: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -53,9 +51,10 @@ impl Provider {
     fn with(taken: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         let storage = MemoryStorage::default();
         *write(&storage) = taken.clone().into_iter().collect();
+        let rand = Arc::new(Rand::default());
         Self {
-            crypto: Crypto::new(),
-            rand: Rand(Mutex::new(None)),
+            crypto: Crypto::new(Arc::clone(&rand)),
+            rand,
             storage,
             taken,
         }
@@ -180,6 +179,7 @@ impl OpenMlsProvider for Provider {
 }
 
 /// Randomness, only while a call lasts that brought some.
+#[derive(Default)]
 pub struct Rand(Mutex<Option<ChaCha20Rng>>);
 
 /// OpenMLS asked for randomness where we expect none to be needed.
@@ -188,7 +188,7 @@ pub struct Rand(Mutex<Option<ChaCha20Rng>>);
 pub struct NoRandomness;
 
 impl Rand {
-    fn set(&self, rng: Option<&mut dyn CryptoRngCore>) {
+    pub(super) fn set(&self, rng: Option<&mut dyn CryptoRngCore>) {
         let rng = rng.map(|rng| {
             let mut seed = Zeroizing::new([0; 32]);
             rng.fill_bytes(&mut seed[..]);
@@ -197,10 +197,14 @@ impl Rand {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rng;
     }
 
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+    /// Calls `run` with the randomness.
+    pub(super) fn with<T>(&self, run: impl FnOnce(&mut ChaCha20Rng) -> T) -> Result<T, NoRandomness> {
         let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rng.as_mut().ok_or(NoRandomness)?.fill_bytes(bytes);
-        Ok(())
+        rng.as_mut().map(run).ok_or(NoRandomness)
+    }
+
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+        self.with(|rng| rng.fill_bytes(bytes))
     }
 }
 
