@@ -1,47 +1,43 @@
 //! All that could be seen from outside in a run, as one hash: what pages are told, what is asked of
-//! storage and network. HPKE draws its keys from the system, so bytes of ciphertext differ from run
-//! to run, but nothing else may.
+//! storage and network, to the byte.
 
-use rly_client::{Effect, Output, table};
+use rly_client::{Effect, Output};
+use rly_view::FromWorker;
 use sha2::{Digest, Sha256};
-
-/// Bytes of a frame that hold no ciphertext: of Send the request, address and id.
-const HEAD: usize = 38;
 
 #[derive(Clone, Default)]
 pub struct Trace(Sha256);
 
 impl Trace {
     pub fn output(&mut self, device: usize, output: &Output) {
-        let mut words = format!("{device} {:?}", output.updates.len());
+        self.note(&device.to_string());
         for update in &output.updates {
             match update {
-                rly_view::FromWorker::State(state) => words += &format!("{state:?}"),
-                rly_view::FromWorker::Messages { messages, .. } => words += &format!("{messages:?}"),
-                rly_view::FromWorker::Answer { .. } => {}
+                FromWorker::State(state) => self.note(&format!("{state:?}")),
+                FromWorker::Messages { messages, .. } => self.note(&format!("{messages:?}")),
+                FromWorker::Answer { .. } | FromWorker::CatchUp => {}
             }
         }
         for (from, outcome) in &output.answers {
-            words += &format!("{from} {:?}", outcome.as_ref().err());
+            self.note(&format!("{from} {:?}", outcome.as_ref().err()));
         }
         for (key, value) in &output.changes.rows {
-            // OpenMLS stores numbers as text: how long it is hangs on the bytes of a secret.
-            let size = value.as_ref().filter(|_| key[0] != table::MLS).map(Vec::len);
-            words += &format!("{} {} {size:?}", key[0], value.is_some());
+            self.note(&format!("{key:?} {value:?}"));
         }
-        self.0.update(&words);
         for effect in &output.effects {
             match effect {
-                Effect::SendFrame(frame) => {
-                    self.0.update((frame.len() as u64).to_be_bytes());
-                    self.0.update(&frame[..frame.len().min(HEAD)]);
-                }
-                Effect::SetTimer(at) => self.0.update(at.0.to_be_bytes()),
-                Effect::OpenSocket => self.0.update(b"open"),
-                Effect::CloseSocket => self.0.update(b"close"),
-                Effect::Http { id, .. } | Effect::ReadMessages { id, .. } => self.0.update(id.to_be_bytes()),
+                Effect::SendFrame(frame) => self.note(&format!("{frame:?}")),
+                Effect::SetTimer(at) => self.note(&format!("{at:?}")),
+                Effect::OpenSocket => self.note("open"),
+                Effect::CloseSocket => self.note("close"),
+                Effect::Http { id, .. } | Effect::ReadMessages { id, .. } => self.note(&id.to_string()),
             }
         }
+    }
+
+    fn note(&mut self, words: &str) {
+        self.0.update(words);
+        self.0.update("\n");
     }
 
     pub fn hash(&self) -> String {
