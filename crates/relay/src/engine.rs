@@ -215,7 +215,7 @@ impl Relay {
             keyring: Some(keyring.fingerprint()),
             ..Batch::default()
         };
-        store.apply(&begin).await?;
+        store.apply(begin.into()).await?;
 
         let (jobs, inbox) = mpsc::unbounded_channel();
         let counters = Arc::<Counters>::default();

@@ -351,17 +351,17 @@ impl Writer {
         work.change(change, reply, Effect::Notice { cell, seq: place.seq });
     }
 
-    async fn commit(&mut self, work: Work) {
-        let result = self.engine.store.apply(&work.batch).await;
+    async fn commit(&mut self, mut work: Work) {
+        let batch = Arc::new(std::mem::take(&mut work.batch));
+        let result = self.engine.store.apply(batch.clone()).await;
         match result {
-            Ok(outcomes) => self.succeeded(work, outcomes),
-            Err(error) => self.failed(work, error),
+            Ok(outcomes) => self.succeeded(work, &batch, outcomes),
+            Err(error) => self.failed(work, &batch, error),
         }
     }
 
-    fn succeeded(&mut self, work: Work, outcomes: Vec<Outcome>) {
+    fn succeeded(&mut self, work: Work, batch: &Batch, outcomes: Vec<Outcome>) {
         let engine = self.engine.clone();
-        let batch = &work.batch;
         if engine.health.lock().take().is_some() {
             tracing::info!("the store works again");
         }
@@ -401,7 +401,7 @@ impl Writer {
         }
     }
 
-    fn failed(&mut self, work: Work, error: StoreError) {
+    fn failed(&mut self, work: Work, batch: &Batch, error: StoreError) {
         let engine = self.engine.clone();
         tracing::error!(%error, "a commit failed; nothing in it was confirmed");
         Counters::count(&engine.counters.commit_failures);
@@ -415,7 +415,7 @@ impl Writer {
             cell.state.lock().queue.fail(|reply| reply.refuse(&refusal));
         }
         for (cell, range) in work.removed {
-            let seqs = work.batch.removed[range].iter().map(|(_, seq)| *seq);
+            let seqs = batch.removed[range].iter().map(|(_, seq)| *seq);
             cell.state.lock().queue.put_back_removals(seqs);
             self.removing.push(cell);
             self.remove_at = self.retry_at;
