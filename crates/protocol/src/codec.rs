@@ -5,7 +5,7 @@
 //! byte 0 or 1. What stands alone (a frame, a stored record) begins with a version byte, which
 //! [`record!`](crate::record) and the frame codec write and check.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use thiserror::Error;
 
 /// Why bytes could not be read.
@@ -33,6 +33,11 @@ impl Writer {
     /// An empty writer with room for `bytes`.
     pub fn with_capacity(bytes: usize) -> Self {
         Self(Vec::with_capacity(bytes))
+    }
+
+    /// Goes on after what is there.
+    pub fn after(bytes: Vec<u8>) -> Self {
+        Self(bytes)
     }
 
     /// Appends bytes as they are, without a length.
@@ -71,6 +76,16 @@ impl Reader {
             return Err(DecodeError::Truncated);
         }
         Ok(self.rest.split_to(n))
+    }
+
+    /// The next `N` bytes, copied: cheaper for a few than [`raw`](Self::raw), which shares memory.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when fewer are left.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let array = *self.rest.first_chunk().ok_or(DecodeError::Truncated)?;
+        self.rest.advance(N);
+        Ok(array)
     }
 
     /// The next value.
@@ -141,7 +156,7 @@ macro_rules! integers {
         }
         impl Decode for $int {
             fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
-                Ok(<$int>::from_be_bytes(from.take()?))
+                Ok(<$int>::from_be_bytes(from.array()?))
             }
         }
     )*};
@@ -156,8 +171,7 @@ impl<const N: usize> Encode for [u8; N] {
 
 impl<const N: usize> Decode for [u8; N] {
     fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
-        let bytes = from.raw(N)?;
-        <[u8; N]>::try_from(&bytes[..]).map_err(|_| DecodeError::Truncated)
+        from.array()
     }
 }
 

@@ -23,8 +23,10 @@ pub(crate) struct CellState {
     pub queue: QueueState<Reply, Arc<Outbox>>,
     /// What writers have used of the address's rate.
     pub bucket: Bucket,
-    /// The writer task will look after what is queued here.
+    /// The writer task will look after what is queued here, in a moment.
     pub lingering: bool,
+    /// It will write what is queued here, with the next batch.
+    pub due: bool,
     pub used: Timestamp,
     pub used_day: Day,
 }
@@ -117,6 +119,7 @@ impl Cells {
                 queue: QueueState::new(record.waiting),
                 bucket: Bucket::default(),
                 lingering: false,
+                due: false,
                 used: now,
                 used_day: record.used_day,
             }),

@@ -2,11 +2,12 @@
 
 use crate::{
     Refusal,
-    cells::Cell,
+    cells::{Cell, CellState},
     deliver,
     engine::{Engine, hash, tell_replaced},
     invites,
     keys::random,
+    message::Message,
     metrics::Counters,
     outbox::Outbox,
     peers::{Peer, Use},
@@ -19,12 +20,12 @@ use crate::{
 use bytes::Bytes;
 use p256::ecdsa::{Signature as Ecdsa, VerifyingKey, signature::Verifier};
 use rly_protocol::{
-    Address, DecodeError, EnvelopeId, ErrorCode, PublicKey, QueueId, Signature,
+    Address, DecodeError, EnvelopeId, ErrorCode, PublicKey, QueueId, Signature, Timestamp,
     frame::{ClientFrame, Kind, Proof, Req, ServerFrame, Ticket, proof_message},
     limits::{ENVELOPE_SIZES, FRAME_MAX, PROTOCOL_VERSIONS, TICKET_TTL},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     net::IpAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -32,6 +33,8 @@ use std::{
 
 /// When to try again to write to a full queue.
 const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
+/// Bytes taken out of a connection's buffer at once, about.
+const TAKEN: usize = 32 << 10;
 const CROWDED_WAIT: Duration = Duration::from_secs(10);
 
 /// One websocket.
@@ -42,7 +45,7 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn open(engine: &Arc<Engine>, peer: IpAddr) -> Result<Self, Refusal> {
-        let outbox = Arc::new(Outbox::new(engine.counters.clone()));
+        let outbox = Arc::new(Outbox::new(engine.load.clone()));
         let session = engine.number();
         {
             // Under the lock, so that the end says goodbye to whoever is let in.
@@ -75,7 +78,10 @@ impl Connection {
         };
         Ok(Self {
             incoming,
-            outgoing: Outgoing { outbox },
+            outgoing: Outgoing {
+                outbox,
+                taken: VecDeque::new(),
+            },
         })
     }
 
@@ -88,18 +94,47 @@ impl Connection {
 /// What goes to the socket.
 pub struct Outgoing {
     outbox: Arc<Outbox>,
+    /// Taken out of the buffer, in order.
+    taken: VecDeque<Bytes>,
 }
 
 impl Outgoing {
     /// The next message to send, Hello first. `None`: close the socket. Dropping the future loses
     /// nothing.
     pub async fn next(&mut self) -> Option<Bytes> {
-        self.outbox.pop().await
+        if self.taken.is_empty() {
+            let mut messages = Vec::new();
+            self.outbox.take(TAKEN, &mut messages).await;
+            self.encode(messages);
+        }
+        self.taken.pop_front()
     }
 
     /// The next message if one is there now, to send several in one go.
     pub fn try_next(&mut self) -> Option<Bytes> {
-        self.outbox.try_pop()
+        if self.taken.is_empty() {
+            let mut messages = Vec::new();
+            self.outbox.try_take(TAKEN, &mut messages);
+            self.encode(messages);
+        }
+        self.taken.pop_front()
+    }
+
+    /// Encodes all of them into one piece of memory.
+    fn encode(&mut self, messages: Vec<Message>) {
+        let size = messages.iter().map(Message::size).sum();
+        let mut bytes = Vec::with_capacity(size);
+        let mut ends = Vec::with_capacity(messages.len());
+        for message in messages {
+            message.append_to(&mut bytes);
+            ends.push(bytes.len());
+        }
+        let (bytes, mut start) = (Bytes::from(bytes), 0);
+        self.taken = VecDeque::with_capacity(ends.len());
+        for end in ends {
+            self.taken.push_back(bytes.slice(start..end));
+            start = end;
+        }
     }
 }
 
@@ -221,7 +256,7 @@ impl Incoming {
             return Err(Refusal::stopping());
         }
         let now = engine.now();
-        self.allow(Use::Send)?;
+        self.allow_at(Use::Send, now)?;
         if engine.load.is_too_high() {
             return Err(Refusal::unavailable());
         }
@@ -243,7 +278,7 @@ impl Incoming {
             return Err(Refusal::later(ErrorCode::RateLimited, wait));
         }
         engine.used_locked(cell.id, state, now);
-        let reply = Reply::new(self.outbox.clone(), req, body.len(), engine.load.clone());
+        let reply = Reply::new(self.outbox.clone(), req, body.len() as u32);
         let reply = match state.queue.offer(id, body.len(), reply, quota) {
             Offer::Fresh(reply) => reply,
             Offer::Known(reply) => {
@@ -252,9 +287,10 @@ impl Incoming {
                 return Ok(());
             }
             Offer::Joined => return Ok(()),
-            Offer::Again(upto) => {
+            Offer::Again => {
+                let job = write_soon(&cell, state);
                 drop(guard);
-                engine.job(Job::Write { cell, upto });
+                job.into_iter().for_each(|job| engine.job(job));
                 return Ok(());
             }
             Offer::Full(_) => {
@@ -275,25 +311,21 @@ impl Incoming {
         // Under the lock, so that deliveries are in the order of their numbers.
         let given = state.queue.admit(place, body.clone(), reply).map(|reader| {
             let envelope = Deliverable { seq, id, kind, body };
-            reader.deliver(deliver::frame(cell.id, envelope))
+            reader.deliver(Message::deliver(cell.id, envelope))
         });
-        match given {
-            Some(Ok(())) => {
-                if !std::mem::replace(&mut state.lingering, true) {
-                    drop(guard);
-                    engine.job(Job::Linger { cell, upto: seq });
-                }
-            }
+        let job = match given {
+            Some(Ok(())) => (!std::mem::replace(&mut state.lingering, true)).then(|| Job::Linger {
+                cell: cell.clone(),
+                upto: seq,
+            }),
             Some(Err(_)) => {
                 state.queue.detach();
-                drop(guard);
-                engine.job(Job::Write { cell, upto: seq });
+                write_soon(&cell, state)
             }
-            None => {
-                drop(guard);
-                engine.job(Job::Write { cell, upto: seq });
-            }
-        }
+            None => write_soon(&cell, state),
+        };
+        drop(guard);
+        job.into_iter().for_each(|job| engine.job(job));
         Ok(())
     }
 
@@ -376,8 +408,12 @@ impl Incoming {
     }
 
     pub(crate) fn allow(&self, what: Use) -> Result<(), Refusal> {
+        self.allow_at(what, self.engine.now())
+    }
+
+    fn allow_at(&self, what: Use, now: Timestamp) -> Result<(), Refusal> {
         let engine = &self.engine;
-        let allowed = self.peer.take(what, engine.now(), &engine.config.limits);
+        let allowed = self.peer.take(what, now, &engine.config.limits);
         if allowed.is_err() {
             engine.counters.rate_limited.fetch_add(1, Relaxed);
         }
@@ -422,4 +458,10 @@ pub(crate) fn signed(key: &PublicKey, message: &[u8], signature: &Signature) -> 
     VerifyingKey::from_sec1_bytes(key.as_bytes())
         .and_then(|key| key.verify(message, &Ecdsa::from_slice(&signature.0)?))
         .is_ok()
+}
+
+/// The job to write what is queued, unless it was given and has not begun.
+fn write_soon(cell: &Arc<Cell>, state: &mut CellState) -> Option<Job> {
+    let given = std::mem::replace(&mut state.due, true);
+    (!given).then(|| Job::Write { cell: cell.clone() })
 }

@@ -61,7 +61,7 @@ pub(crate) struct Engine {
     pub cells: Cells,
     pub peers: Peers,
     pub counters: Arc<Counters>,
-    pub load: Load,
+    pub load: Arc<Load>,
     pub sequence: Sequence,
     /// What the last commit met, if it failed.
     pub health: Mutex<Option<StoreError>>,
@@ -215,7 +215,7 @@ impl Relay {
             keyring: Some(keyring.fingerprint()),
             ..Batch::default()
         };
-        store.apply(&begin).await?;
+        store.apply(begin.into()).await?;
 
         let (jobs, inbox) = mpsc::unbounded_channel();
         let counters = Arc::<Counters>::default();
@@ -227,7 +227,7 @@ impl Relay {
             incarnation: identity.incarnation,
             cells: Cells::new(),
             peers: Peers::default(),
-            load: Load::new(counters.clone()),
+            load: Arc::new(Load::new(counters.clone())),
             counters,
             sequence: Sequence::new(start),
             health: Mutex::new(None),

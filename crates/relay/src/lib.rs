@@ -20,6 +20,7 @@ mod engine;
 pub mod fuzz;
 mod invites;
 mod keys;
+mod message;
 mod metrics;
 mod outbox;
 mod peers;

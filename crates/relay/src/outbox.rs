@@ -3,7 +3,7 @@
 //! Live envelopes that find no room cut the connection, and so do answers that nobody reads; what is
 //! caught up from the store waits for room instead.
 
-use bytes::Bytes;
+use crate::{message::Message, metrics::Counters, reply::Load};
 use parking_lot::Mutex;
 use rly_protocol::{
     ErrorCode,
@@ -12,8 +12,6 @@ use rly_protocol::{
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::Notify;
 
-use crate::metrics::Counters;
-
 /// Live envelopes that wait at most.
 pub(crate) const DELIVERIES_MAX: usize = 256;
 /// Answers that wait at most: they are small, and a sender may have many envelopes under way.
@@ -21,18 +19,15 @@ const ANSWERS_MAX: usize = 8_192;
 /// Bytes that wait at most, of both kinds.
 const BYTES_MAX: usize = 20 << 20;
 /// How far catching up runs ahead of the socket.
-const AHEAD_FRAMES: usize = 64;
+const AHEAD_FRAMES: usize = 128;
 const AHEAD_BYTES: usize = 1 << 20;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Delivery,
-    Answer,
-}
+/// Places for messages that an empty buffer keeps: an idle connection should cost little.
+const PLACES_KEPT: usize = 64;
 
 #[derive(Default)]
 struct Inner {
-    frames: VecDeque<(Bytes, Class)>,
+    messages: VecDeque<Message>,
     deliveries: usize,
     bytes: usize,
     /// The Goodbye is in, nothing may follow.
@@ -42,10 +37,17 @@ struct Inner {
 }
 
 impl Inner {
-    fn push(&mut self, frame: Bytes, class: Class) {
-        self.bytes += frame.len();
-        self.deliveries += usize::from(class == Class::Delivery);
-        self.frames.push_back((frame, class));
+    fn push(&mut self, message: Message) {
+        self.bytes += message.size();
+        self.deliveries += usize::from(message.is_delivery());
+        self.messages.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.size();
+        self.deliveries -= usize::from(message.is_delivery());
+        Some(message)
     }
 
     fn has_room_ahead(&self) -> bool {
@@ -66,28 +68,28 @@ pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     ready: Notify,
     room: Notify,
-    counters: Arc<Counters>,
+    pub load: Arc<Load>,
 }
 
 impl Outbox {
-    pub fn new(counters: Arc<Counters>) -> Self {
+    pub fn new(load: Arc<Load>) -> Self {
         Self {
             inner: Mutex::default(),
             ready: Notify::new(),
             room: Notify::new(),
-            counters,
+            load,
         }
     }
 
     /// Appends an envelope that has just arrived.
-    pub fn deliver(&self, frame: Bytes) -> Result<(), Cut> {
-        self.push(frame, Class::Delivery)
+    pub fn deliver(&self, message: Message) -> Result<(), Cut> {
+        self.push(message)
     }
 
     /// Appends an answer.
     pub fn answer(&self, frame: &ServerFrame) {
         // Whoever is cut has lost nothing: unanswered requests are repeated.
-        let _cut = self.push(frame.to_message(), Class::Answer);
+        let _cut = self.push(Message::answer(frame));
     }
 
     /// Appends `Done`, the most frequent answer.
@@ -96,15 +98,18 @@ impl Outbox {
     }
 
     /// Appends an envelope from the store if it is not too far ahead of the socket.
-    pub fn catch_up(&self, frame: impl FnOnce() -> Bytes) -> bool {
+    pub fn catch_up(&self, message: impl FnOnce() -> Message) -> bool {
         let mut inner = self.inner.lock();
         if inner.ended() || !inner.has_room_ahead() {
             return false;
         }
-        inner.push(frame(), Class::Delivery);
+        let was_empty = inner.messages.is_empty();
+        inner.push(message());
         drop(inner);
-        Counters::count(&self.counters.delivered);
-        self.ready.notify_one();
+        Counters::count(&self.load.counters.delivered);
+        if was_empty {
+            self.ready.notify_one();
+        }
         true
     }
 
@@ -150,61 +155,70 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// The next frame, if there is one.
-    pub fn try_pop(&self) -> Option<Bytes> {
+    /// Takes what is there, about `most` bytes, at least one message.
+    pub fn try_take(&self, most: usize, into: &mut Vec<Message>) -> bool {
         let mut inner = self.inner.lock();
         let had_room = inner.has_room_ahead();
-        let (frame, class) = inner.frames.pop_front()?;
-        inner.bytes -= frame.len();
-        inner.deliveries -= usize::from(class == Class::Delivery);
+        let mut bytes = 0;
+        while bytes < most
+            && let Some(message) = inner.pop()
+        {
+            bytes += message.size();
+            into.push(message);
+        }
+        if inner.messages.is_empty() && inner.messages.capacity() > PLACES_KEPT {
+            inner.messages = VecDeque::new();
+        }
         let has_room = inner.has_room_ahead();
         drop(inner);
         if has_room && !had_room {
             self.room.notify_waiters();
         }
-        Some(frame)
+        bytes > 0
     }
 
-    /// The next frame; `None` when there will be none.
-    pub async fn pop(&self) -> Option<Bytes> {
+    /// Waits for messages and takes about `most` bytes of them; false when there will be none.
+    pub async fn take(&self, most: usize, into: &mut Vec<Message>) -> bool {
         loop {
-            if let Some(frame) = self.try_pop() {
-                return Some(frame);
+            if self.try_take(most, into) {
+                return true;
             }
             if self.inner.lock().ended() {
-                // A frame may have come between the two looks.
-                return self.try_pop();
+                // A message may have come between the two looks.
+                return self.try_take(most, into);
             }
             self.ready.notified().await;
         }
     }
 
-    fn push(&self, frame: Bytes, class: Class) -> Result<(), Cut> {
+    fn push(&self, message: Message) -> Result<(), Cut> {
+        let delivery = message.is_delivery();
         let mut inner = self.inner.lock();
         if inner.ended() {
             return Err(Cut);
         }
-        let full = match class {
-            Class::Delivery => inner.deliveries >= DELIVERIES_MAX,
-            Class::Answer => inner.frames.len() - inner.deliveries >= ANSWERS_MAX,
+        let full = if delivery {
+            inner.deliveries >= DELIVERIES_MAX
+        } else {
+            inner.messages.len() - inner.deliveries >= ANSWERS_MAX
         };
-        if full || inner.bytes + frame.len() > BYTES_MAX {
+        if full || inner.bytes + message.size() > BYTES_MAX {
             // The socket is stuck: what it did not take would only delay the Goodbye.
-            inner.frames.clear();
+            inner.messages.clear();
             inner.deliveries = 0;
             inner.bytes = 0;
             Self::end(&mut inner, ErrorCode::TooSlow, 1_000);
             drop(inner);
-            Counters::count(&self.counters.too_slow);
+            Counters::count(&self.load.counters.too_slow);
             self.ready.notify_one();
             self.room.notify_waiters();
             return Err(Cut);
         }
-        let was_empty = inner.frames.is_empty();
-        inner.push(frame, class);
+        let was_empty = inner.messages.is_empty();
+        inner.push(message);
         drop(inner);
-        if class == Class::Delivery {
-            Counters::count(&self.counters.delivered);
+        if delivery {
+            Counters::count(&self.load.counters.delivered);
         }
         // Otherwise the socket's task has been told already and is on its way.
         if was_empty {
@@ -218,7 +232,7 @@ impl Outbox {
             code: code.number(),
             retry_after,
         };
-        inner.push(goodbye.to_message(), Class::Answer);
+        inner.push(Message::answer(&goodbye));
         inner.last = Some(code);
     }
 }
@@ -227,28 +241,62 @@ impl Outbox {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::queue::Deliverable;
+    use bytes::Bytes;
+    use rly_protocol::{EnvelopeId, QueueId, frame::Kind};
     use std::sync::atomic::Ordering::Relaxed;
 
     fn outbox() -> Outbox {
-        Outbox::new(Arc::default())
+        Outbox::new(Arc::new(Load::new(Arc::default())))
     }
 
-    fn frame() -> Bytes {
-        Bytes::from_static(&[1; 100])
+    fn message(size: usize) -> Message {
+        let envelope = Deliverable {
+            seq: 1,
+            id: EnvelopeId([1; 16]),
+            kind: Kind::Envelope,
+            body: Bytes::from(vec![1; size]),
+        };
+        Message::deliver(QueueId([1; 16]), envelope)
     }
 
     #[tokio::test]
     async fn a_full_buffer_ends_with_goodbye_alone() {
         let outbox = outbox();
         for _ in 0..DELIVERIES_MAX {
-            outbox.deliver(frame()).unwrap();
+            outbox.deliver(message(100)).unwrap();
         }
-        assert_eq!(outbox.deliver(frame()), Err(Cut));
+        assert_eq!(outbox.deliver(message(100)), Err(Cut));
         assert_eq!(outbox.ending(), Some(ErrorCode::TooSlow));
-        let last = ServerFrame::from_message(outbox.pop().await.unwrap()).unwrap();
+        let mut taken = Vec::new();
+        assert!(outbox.take(usize::MAX, &mut taken).await);
+        let mut last = Vec::new();
+        taken.pop().unwrap().append_to(&mut last);
+        let last = ServerFrame::from_message(last.into()).unwrap();
         assert!(matches!(last, ServerFrame::Goodbye { code, .. } if code == ErrorCode::TooSlow.number()));
-        assert_eq!(outbox.pop().await, None);
-        assert_eq!(outbox.counters.too_slow.load(Relaxed), 1);
+        assert!(taken.is_empty());
+        assert!(!outbox.take(usize::MAX, &mut taken).await);
+        assert_eq!(outbox.load.counters.too_slow.load(Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn as_much_is_taken_as_asked_for_and_in_order() {
+        let outbox = outbox();
+        for req in 0..100 {
+            outbox.done(req);
+        }
+        let mut taken = Vec::new();
+        assert!(outbox.take(1, &mut taken).await);
+        assert_eq!(taken.len(), 1);
+        assert!(outbox.take(13, &mut taken).await);
+        assert_eq!(taken.len(), 1 + 3, "three of six bytes reach thirteen");
+        assert!(outbox.take(usize::MAX, &mut taken).await);
+        let mut bytes = Vec::new();
+        taken
+            .into_iter()
+            .for_each(|message| message.append_to(&mut bytes));
+        let expected = (0..100).flat_map(|req| ServerFrame::Done { req }.to_message());
+        assert!(bytes.into_iter().eq(expected));
     }
 
     #[tokio::test]
@@ -259,18 +307,18 @@ mod tests {
         }
         assert_eq!(many.ending(), Some(ErrorCode::TooSlow));
         let large = outbox();
-        let page = Bytes::from(vec![0; 1 << 20]);
+        let page = || message((1 << 20) - 47);
         for _ in 0..20 {
-            large.deliver(page.clone()).unwrap();
+            large.deliver(page()).unwrap();
         }
-        assert_eq!(large.deliver(page), Err(Cut));
+        assert_eq!(large.deliver(page()), Err(Cut));
     }
 
     #[tokio::test]
     async fn catching_up_waits_for_room() {
         let outbox = Arc::new(outbox());
         let mut n = 0;
-        while outbox.catch_up(frame) {
+        while outbox.catch_up(|| message(100)) {
             n += 1;
         }
         assert_eq!(n, AHEAD_FRAMES);
@@ -280,9 +328,9 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
-        outbox.try_pop().unwrap();
+        assert!(outbox.try_take(1, &mut Vec::new()));
         assert!(waiter.await.unwrap());
-        while outbox.catch_up(frame) {}
+        while outbox.catch_up(|| message(100)) {}
         outbox.close();
         assert!(!outbox.room().await);
     }

@@ -20,7 +20,7 @@ use crate::store::{Envelope, Place};
 /// Acknowledged ids remembered for each queue, to know a repeated envelope.
 const RECENT_MAX: usize = 512;
 /// How much is read from the store at once.
-const PAGE_ENVELOPES: u32 = 64;
+const PAGE_ENVELOPES: u32 = 256;
 const PAGE_BYTES: u64 = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub(crate) enum Offer<R> {
     /// It is on its way to be; the answer comes with the first one's.
     Joined,
     /// It failed before and is to be written again, under its number.
-    Again(u64),
+    Again,
     /// There is no room.
     Full(R),
     /// The queue is deleted.
@@ -238,7 +238,7 @@ impl<R, S: Clone> QueueState<R, S> {
                     waiting.stage = Stage::Queued;
                     waiting.reply = Some(reply);
                     self.queued.push_back(seq);
-                    Offer::Again(seq)
+                    Offer::Again
                 }
             };
         }
@@ -299,8 +299,8 @@ impl<R, S: Clone> QueueState<R, S> {
         ))
     }
 
-    /// Starts to write everything that is queued, up to and including a number.
-    pub fn start_writing(&mut self, upto: u64, mut write: impl FnMut(&Place, Bytes)) {
+    /// Starts to write what is queued, up to and including a number, while `write` takes more.
+    pub fn start_writing(&mut self, upto: u64, mut write: impl FnMut(&Place, Bytes) -> bool) {
         while self.queued.front().is_some_and(|seq| *seq <= upto) {
             let Some(seq) = self.queued.pop_front() else {
                 return;
@@ -310,7 +310,9 @@ impl<R, S: Clone> QueueState<R, S> {
                 && let Some(body) = waiting.body.clone()
             {
                 waiting.stage = Stage::Writing;
-                write(&waiting.place, body);
+                if !write(&waiting.place, body) {
+                    return;
+                }
             }
         }
     }

@@ -11,16 +11,15 @@ use std::sync::{
 const LOAD_MAX: usize = 64 << 20;
 
 /// Counts what is accepted but not yet safe.
-#[derive(Clone)]
 pub(crate) struct Load {
-    bytes: Arc<AtomicUsize>,
-    counters: Arc<Counters>,
+    bytes: AtomicUsize,
+    pub counters: Arc<Counters>,
 }
 
 impl Load {
     pub fn new(counters: Arc<Counters>) -> Self {
         Self {
-            bytes: Arc::default(),
+            bytes: AtomicUsize::new(0),
             counters,
         }
     }
@@ -35,20 +34,14 @@ impl Load {
 pub(crate) struct Reply {
     outbox: Arc<Outbox>,
     req: Req,
-    size: usize,
-    load: Load,
+    size: u32,
 }
 
 impl Reply {
-    pub fn new(outbox: Arc<Outbox>, req: Req, size: usize, load: Load) -> Self {
-        load.bytes.fetch_add(size, Relaxed);
-        Counters::count(&load.counters.pending);
-        Self {
-            outbox,
-            req,
-            size,
-            load,
-        }
+    pub fn new(outbox: Arc<Outbox>, req: Req, size: u32) -> Self {
+        outbox.load.bytes.fetch_add(size as usize, Relaxed);
+        Counters::count(&outbox.load.counters.pending);
+        Self { outbox, req, size }
     }
 
     /// It cannot be lost any more.
@@ -65,7 +58,8 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.load.bytes.fetch_sub(self.size, Relaxed);
-        Counters::sub(&self.load.counters.pending, 1);
+        let load = &self.outbox.load;
+        load.bytes.fetch_sub(self.size as usize, Relaxed);
+        Counters::sub(&load.counters.pending, 1);
     }
 }

@@ -17,6 +17,7 @@ use rly_protocol::{
     EnvelopeId, Incarnation, InviteId, PublicKey, QueueId, Timestamp,
     frame::{Kind, VaultEntry},
 };
+use std::sync::Arc;
 use thiserror::Error;
 
 /// SHA-256 of something.
@@ -265,7 +266,7 @@ pub trait Store: Send + Sync + 'static {
     fn identity(&self, fresh: Identity) -> StoreFuture<'_, Identity>;
 
     /// Applies a batch, all or nothing; one outcome for each change.
-    fn apply<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, Vec<Outcome>>;
+    fn apply(&self, batch: Arc<Batch>) -> StoreFuture<'_, Vec<Outcome>>;
 
     /// The mailbox with this address.
     fn find_address(&self, address: Hash) -> StoreFuture<'_, Option<QueueId>>;

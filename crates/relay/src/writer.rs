@@ -7,7 +7,7 @@
 
 use crate::{
     Refusal,
-    cells::Cell,
+    cells::{Cell, CellState},
     deliver::give_ready,
     engine::Engine,
     keys::random,
@@ -44,9 +44,9 @@ pub(crate) type Probe = oneshot::Sender<Result<(), StoreError>>;
 
 /// Something to write.
 pub(crate) enum Job {
-    /// What is queued, up to a number.
-    Write { cell: Arc<Cell>, upto: u64 },
-    /// The same, in a moment.
+    /// Everything that is queued.
+    Write { cell: Arc<Cell> },
+    /// What is queued, up to a number, in a moment.
     Linger { cell: Arc<Cell>, upto: u64 },
     /// Places to free.
     Remove { cell: Arc<Cell> },
@@ -105,9 +105,9 @@ impl Work {
         self.batch.envelopes.len() + self.batch.changes.len() >= BATCH_ENVELOPES || self.bytes >= BATCH_BYTES
     }
 
-    fn write(&mut self, cell: &Arc<Cell>, upto: u64, now: Timestamp) {
+    /// Takes what is queued, up to a number, as long as there is room.
+    fn write(&mut self, cell: &Arc<Cell>, state: &mut CellState, upto: u64, now: Timestamp) {
         let from = self.batch.envelopes.len();
-        let mut state = cell.state.lock();
         state.queue.start_writing(upto, |place, body| {
             self.bytes += body.len();
             self.batch.envelopes.push(Envelope {
@@ -118,8 +118,8 @@ impl Work {
                 at: now,
                 body,
             });
+            !self.is_full()
         });
-        drop(state);
         let to = self.batch.envelopes.len();
         if from < to {
             self.written.push((cell.clone(), from..to));
@@ -243,7 +243,16 @@ impl Writer {
             && let Some(job) = self.due.pop_front()
         {
             match job {
-                Job::Write { cell, upto } => work.write(&cell, upto, now),
+                Job::Write { cell } => {
+                    let mut state = cell.state.lock();
+                    work.write(&cell, &mut state, u64::MAX, now);
+                    // What is queued from here on brings another job.
+                    state.due = state.queue.last_queued().is_some();
+                    if state.due {
+                        drop(state);
+                        self.due.push_front(Job::Write { cell });
+                    }
+                }
                 Job::Change { change, reply } => work.change(change, reply, Effect::None),
                 Job::Delete { cell, reply } => {
                     let change = Change::DeleteQueue { queue: cell.id };
@@ -269,8 +278,8 @@ impl Writer {
                 .is_some_and(|(at, ..)| flush || *at <= instant)
             && let Some((_, cell, upto)) = self.lingering.pop_front()
         {
-            work.write(&cell, upto, now);
             let mut state = cell.state.lock();
+            work.write(&cell, &mut state, upto, now);
             match state.queue.last_queued() {
                 Some(upto) => {
                     drop(state);
@@ -351,17 +360,17 @@ impl Writer {
         work.change(change, reply, Effect::Notice { cell, seq: place.seq });
     }
 
-    async fn commit(&mut self, work: Work) {
-        let result = self.engine.store.apply(&work.batch).await;
+    async fn commit(&mut self, mut work: Work) {
+        let batch = Arc::new(std::mem::take(&mut work.batch));
+        let result = self.engine.store.apply(batch.clone()).await;
         match result {
-            Ok(outcomes) => self.succeeded(work, outcomes),
-            Err(error) => self.failed(work, error),
+            Ok(outcomes) => self.succeeded(work, &batch, outcomes),
+            Err(error) => self.failed(work, &batch, error),
         }
     }
 
-    fn succeeded(&mut self, work: Work, outcomes: Vec<Outcome>) {
+    fn succeeded(&mut self, work: Work, batch: &Batch, outcomes: Vec<Outcome>) {
         let engine = self.engine.clone();
-        let batch = &work.batch;
         if engine.health.lock().take().is_some() {
             tracing::info!("the store works again");
         }
@@ -401,7 +410,7 @@ impl Writer {
         }
     }
 
-    fn failed(&mut self, work: Work, error: StoreError) {
+    fn failed(&mut self, work: Work, batch: &Batch, error: StoreError) {
         let engine = self.engine.clone();
         tracing::error!(%error, "a commit failed; nothing in it was confirmed");
         Counters::count(&engine.counters.commit_failures);
@@ -415,7 +424,7 @@ impl Writer {
             cell.state.lock().queue.fail(|reply| reply.refuse(&refusal));
         }
         for (cell, range) in work.removed {
-            let seqs = work.batch.removed[range].iter().map(|(_, seq)| *seq);
+            let seqs = batch.removed[range].iter().map(|(_, seq)| *seq);
             cell.state.lock().queue.put_back_removals(seqs);
             self.removing.push(cell);
             self.remove_at = self.retry_at;

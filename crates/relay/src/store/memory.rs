@@ -7,7 +7,10 @@ use super::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rly_protocol::{InviteId, PublicKey, QueueId, Timestamp, frame::VaultEntry};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 struct Mailbox {
     address: Hash,
@@ -255,8 +258,8 @@ impl Store for MemoryStore {
         self.now(|tables| *tables.identity.get_or_insert(fresh))
     }
 
-    fn apply<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, Vec<Outcome>> {
-        self.now(|tables| tables.apply(batch))
+    fn apply(&self, batch: Arc<Batch>) -> StoreFuture<'_, Vec<Outcome>> {
+        self.now(|tables| tables.apply(&batch))
     }
 
     fn find_address(&self, address: Hash) -> StoreFuture<'_, Option<QueueId>> {

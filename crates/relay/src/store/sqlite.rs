@@ -8,7 +8,11 @@
 //! process that dies in between would find it there and build on it, although the kernel may have
 //! given up writing those pages; so the log is emptied at each start, before anything is added.
 
+//!
+//! SQLite is used through rusqlite, on threads where waiting is allowed; sqlx only keeps the migrations.
+
 mod batch;
+mod connections;
 mod log;
 mod open;
 
@@ -17,21 +21,20 @@ use super::{
     Swept, VaultPage,
 };
 use bytes::Bytes;
+use connections::Connections;
 use rly_protocol::{
     EnvelopeId, Incarnation, PublicKey, QueueId, Timestamp,
     frame::{Kind, VaultEntry},
 };
-use sqlx::{Connection, Row, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions, sqlite::SqliteRow};
-use std::path::Path;
-use tokio::sync::Mutex;
+use rusqlite::{
+    Connection, OptionalExtension, Result as Sql, Row, Transaction, TransactionBehavior, params, types::Type,
+};
+use std::{path::Path, sync::Arc};
 
 /// The embedded store.
 pub struct SqliteStore {
-    options: SqliteConnectOptions,
-    /// Empty after a failure, until the next write opens it again: what a failed commit leaves in a
-    /// connection is nothing to build on.
-    writer: Mutex<Option<SqliteConnection>>,
-    readers: SqlitePool,
+    writer: Connections,
+    readers: Connections,
 }
 
 impl SqliteStore {
@@ -44,100 +47,43 @@ impl SqliteStore {
     }
 
     /// Runs `work` in one transaction on the writing connection.
-    async fn write<T>(
+    async fn write<T: Send + 'static>(
         &self,
-        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+        work: impl FnOnce(&Transaction) -> Sql<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut connection = self.connection(&mut writer).await?;
-        let result = async {
-            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            let result = work(&mut transaction).await?;
-            transaction.commit().await?;
+        let transact = move |db: &mut Connection| {
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
             Ok(result)
-        }
-        .await;
-        if result.is_ok() {
-            *writer = Some(connection);
-        }
-        result.map_err(failed)
-    }
-
-    /// The writing connection, out of its place: it goes back only if all went well.
-    async fn connection(
-        &self,
-        writer: &mut Option<SqliteConnection>,
-    ) -> Result<SqliteConnection, StoreError> {
-        match writer.take() {
-            Some(connection) => Ok(connection),
-            None => SqliteConnection::connect_with(&self.options)
-                .await
-                .map_err(failed),
-        }
-    }
-}
-
-/// Sorts SQLite's errors (<https://www.sqlite.org/rescode.html>) into those that we tell apart.
-fn failed(error: sqlx::Error) -> StoreError {
-    let code = (error.as_database_error())
-        .and_then(|error| error.code()?.parse::<u32>().ok())
-        .map(|extended| extended & 0xff);
-    let text = match error.as_database_error() {
-        Some(error) => error.message().to_owned(),
-        None => error.to_string(),
-    };
-    match code {
-        // READONLY, IOERR, FULL, CANTOPEN
-        Some(8 | 10 | 13 | 14) => StoreError::Disk(text),
-        // CORRUPT, NOTADB
-        Some(11 | 26) => StoreError::Damaged(text),
-        _ => StoreError::Failed(text),
+        };
+        self.writer.run(transact).await
     }
 }
 
 /// Moves everything from the log into the file, for good, and empties the log. False: somebody reads
 /// it just now.
-async fn empty_log(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
-    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .fetch_one(connection)
-        .await
-        .map_err(failed)?;
+fn empty_log(db: &Connection) -> Sql<bool> {
     // The first column tells whether a reader was in the way.
-    Ok(row.try_get::<i64, _>(0).map_err(failed)? == 0)
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map(|in_the_way: i64| in_the_way == 0)
 }
 
-/// A column holds what this program never wrote.
-fn damaged(what: &str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("unexpected value in column {what}").into())
+/// Sequence numbers and times. Columns are told by their place: names are looked up for each row.
+fn number(row: &Row, column: usize) -> Sql<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }
 
-fn id(row: &SqliteRow, column: &str) -> Result<[u8; 16], sqlx::Error> {
-    sized(row, column)
+fn blob(row: &Row, column: usize) -> Sql<Bytes> {
+    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
 }
 
-fn sized<const N: usize>(row: &SqliteRow, column: &str) -> Result<[u8; N], sqlx::Error> {
-    row.try_get::<&[u8], _>(column)?
-        .try_into()
-        .map_err(|_| damaged(column))
-}
-
-fn number(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
-    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| damaged(column))
-}
-
-fn narrow(row: &SqliteRow, column: &str) -> Result<u32, sqlx::Error> {
-    u32::try_from(row.try_get::<i64, _>(column)?).map_err(|_| damaged(column))
-}
-
-fn blob(row: &SqliteRow, column: &str) -> Result<Bytes, sqlx::Error> {
-    Ok(row.try_get::<Vec<u8>, _>(column)?.into())
-}
-
-fn kind(row: &SqliteRow) -> Result<Kind, sqlx::Error> {
-    match row.try_get::<i64, _>("kind")? {
+fn kind(row: &Row, column: usize) -> Sql<Kind> {
+    match row.get(column)? {
         0 => Ok(Kind::Envelope),
         1 => Ok(Kind::Notice),
-        _ => Err(damaged("kind")),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
     }
 }
 
@@ -146,159 +92,128 @@ fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-impl SqliteStore {
-    async fn read_identity(&self, fresh: Identity) -> Result<Identity, StoreError> {
-        self.write(async |connection| {
-            sqlx::query(
-                "INSERT INTO meta (one, incarnation, keyring, next_seq) VALUES (1, ?, ?, ?) \
-                 ON CONFLICT (one) DO NOTHING",
-            )
-            .bind(&fresh.incarnation.0[..])
-            .bind(&fresh.keyring[..])
-            .bind(int(fresh.next_seq))
-            .execute(&mut *connection)
-            .await?;
-            let row = sqlx::query("SELECT incarnation, keyring, next_seq FROM meta")
-                .fetch_one(connection)
-                .await?;
-            Ok(Identity {
-                incarnation: Incarnation(id(&row, "incarnation")?),
-                keyring: id(&row, "keyring")?,
-                next_seq: number(&row, "next_seq")?,
-            })
+fn identity(db: &Connection, fresh: Identity) -> Sql<Identity> {
+    db.execute(
+        "INSERT INTO meta (one, incarnation, keyring, next_seq) VALUES (1, ?, ?, ?) \
+         ON CONFLICT (one) DO NOTHING",
+        params![fresh.incarnation.0, fresh.keyring, int(fresh.next_seq)],
+    )?;
+    db.query_row("SELECT incarnation, keyring, next_seq FROM meta", [], |row| {
+        Ok(Identity {
+            incarnation: Incarnation(row.get(0)?),
+            keyring: row.get(1)?,
+            next_seq: number(row, 2)?,
         })
-        .await
-    }
+    })
+}
 
-    async fn read_queue(&self, queue: QueueId) -> Result<Option<QueueRecord>, sqlx::Error> {
-        let found = sqlx::query("SELECT address, reader, used_day FROM queues WHERE id = ?")
-            .bind(&queue.0[..])
-            .fetch_optional(&self.readers)
-            .await?;
-        let Some(row) = found else { return Ok(None) };
-        // `length` of a blob reads the row's header only, never the body.
-        let places = sqlx::query(
-            "SELECT seq, id, kind, length(body) AS size FROM envelopes WHERE queue = ? ORDER BY seq",
-        )
-        .bind(&queue.0[..])
-        .fetch_all(&self.readers)
-        .await?;
-        let waiting = places.iter().map(|row| {
-            Ok(Place {
-                seq: number(row, "seq")?,
-                id: EnvelopeId(id(row, "id")?),
-                kind: kind(row)?,
-                size: narrow(row, "size")?,
-            })
-        });
-        Ok(Some(QueueRecord {
-            address: sized(&row, "address")?,
-            reader: PublicKey::try_from(row.try_get::<&[u8], _>("reader")?).map_err(|_| damaged("reader"))?,
-            used_day: narrow(&row, "used_day")?,
-            waiting: waiting.collect::<Result<_, sqlx::Error>>()?,
-        }))
-    }
+fn read_queue(db: &Connection, queue: QueueId) -> Sql<Option<QueueRecord>> {
+    let mut found = db.prepare_cached("SELECT address, reader, used_day FROM queues WHERE id = ?")?;
+    let record = found.query_row([queue.0], |row| {
+        let reader = PublicKey::try_from(row.get_ref(1)?.as_blob()?);
+        let reader =
+            reader.map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, Type::Blob, error.into()))?;
+        Ok(QueueRecord {
+            address: row.get(0)?,
+            reader,
+            used_day: row.get(2)?,
+            waiting: Vec::new(),
+        })
+    });
+    let Some(record) = record.optional()? else {
+        return Ok(None);
+    };
+    // `length` of a blob reads the row's header only, never the body.
+    let mut places =
+        db.prepare_cached("SELECT seq, id, kind, length(body) FROM envelopes WHERE queue = ? ORDER BY seq")?;
+    let waiting = places.query_map([queue.0], |row| {
+        Ok(Place {
+            seq: number(row, 0)?,
+            id: EnvelopeId(row.get(1)?),
+            kind: kind(row, 2)?,
+            size: row.get(3)?,
+        })
+    })?;
+    Ok(Some(QueueRecord {
+        waiting: waiting.collect::<Sql<_>>()?,
+        ..record
+    }))
+}
 
-    async fn read_page(&self, queue: QueueId, after: u64, limit: u32) -> Result<Vec<Envelope>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT seq, id, kind, created, body FROM envelopes WHERE queue = ? AND seq > ? \
-             ORDER BY seq LIMIT ?",
-        )
-        .bind(&queue.0[..])
-        .bind(int(after))
-        .bind(i64::from(limit))
-        .fetch_all(&self.readers)
-        .await?;
-        let envelopes = rows.iter().map(|row| {
-            Ok(Envelope {
-                queue,
-                seq: number(row, "seq")?,
-                id: EnvelopeId(id(row, "id")?),
-                kind: kind(row)?,
-                at: Timestamp(number(row, "created")?),
-                body: blob(row, "body")?,
-            })
-        });
-        envelopes.collect()
-    }
+fn read_page(db: &Connection, queue: QueueId, after: u64, limit: u32) -> Sql<Vec<Envelope>> {
+    let mut page = db.prepare_cached(
+        "SELECT seq, id, kind, created, body FROM envelopes WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?",
+    )?;
+    let envelopes = page.query_map(params![queue.0, int(after), limit], |row| {
+        Ok(Envelope {
+            queue,
+            seq: number(row, 0)?,
+            id: EnvelopeId(row.get(1)?),
+            kind: kind(row, 2)?,
+            at: Timestamp(number(row, 3)?),
+            body: blob(row, 4)?,
+        })
+    })?;
+    envelopes.collect()
+}
 
-    /// One statement, so generation and slots are of one moment.
-    async fn read_vault(
-        &self,
-        vault: QueueId,
-        from: u32,
-        limit: u32,
-    ) -> Result<Option<VaultPage>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT generation, slot, blob FROM vaults LEFT JOIN vault_entries \
-             ON vault = id AND slot >= ? WHERE id = ? ORDER BY slot LIMIT ?",
-        )
-        .bind(i64::from(from))
-        .bind(&vault.0[..])
-        .bind(i64::from(limit.max(1)))
-        .fetch_all(&self.readers)
-        .await?;
-        let Some(first) = rows.first() else {
-            return Ok(None);
-        };
-        let generation = number(first, "generation")?;
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            if row.try_get::<Option<i64>, _>("slot")?.is_some() {
-                entries.push(VaultEntry {
-                    slot: narrow(row, "slot")?,
-                    blob: blob(row, "blob")?,
-                });
-            }
+/// One statement, so generation and slots are of one moment.
+fn read_vault(db: &Connection, vault: QueueId, from: u32, limit: u32) -> Sql<Option<VaultPage>> {
+    let mut statement = db.prepare_cached(
+        "SELECT generation, slot, blob FROM vaults LEFT JOIN vault_entries \
+         ON vault = id AND slot >= ? WHERE id = ? ORDER BY slot LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![from, vault.0, limit.max(1)])?;
+    let mut page = None;
+    while let Some(row) = rows.next()? {
+        let generation = number(row, 0)?;
+        let entries = Vec::new();
+        let page = page.get_or_insert(VaultPage { generation, entries });
+        if let Some(slot) = row.get(1)? {
+            let blob = blob(row, 2)?;
+            page.entries.push(VaultEntry { slot, blob });
         }
-        Ok(Some(VaultPage { generation, entries }))
     }
+    Ok(page)
 }
 
 impl Store for SqliteStore {
     fn identity(&self, fresh: Identity) -> StoreFuture<'_, Identity> {
-        Box::pin(self.read_identity(fresh))
+        Box::pin(self.write(move |db| identity(db, fresh)))
     }
 
-    fn apply<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, Vec<Outcome>> {
-        Box::pin(self.write(async |connection| batch::apply(connection, batch).await))
+    fn apply(&self, batch: Arc<Batch>) -> StoreFuture<'_, Vec<Outcome>> {
+        Box::pin(self.write(move |db| batch::apply(db, &batch)))
     }
 
     fn find_address(&self, address: Hash) -> StoreFuture<'_, Option<QueueId>> {
-        Box::pin(async move {
-            let row = sqlx::query("SELECT id FROM queues WHERE address = ?")
-                .bind(&address[..])
-                .fetch_optional(&self.readers)
-                .await
-                .map_err(failed)?;
-            row.map(|row| id(&row, "id").map(QueueId).map_err(failed))
-                .transpose()
-        })
+        Box::pin(self.readers.run(move |db| {
+            let mut found = db.prepare_cached("SELECT id FROM queues WHERE address = ?")?;
+            found
+                .query_row([address], |row| row.get(0).map(QueueId))
+                .optional()
+        }))
     }
 
     fn queue(&self, queue: QueueId) -> StoreFuture<'_, Option<QueueRecord>> {
-        Box::pin(async move { self.read_queue(queue).await.map_err(failed) })
+        Box::pin(self.readers.run(move |db| read_queue(db, queue)))
     }
 
     fn page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<Envelope>> {
-        Box::pin(async move { self.read_page(queue, after, limit).await.map_err(failed) })
+        Box::pin(self.readers.run(move |db| read_page(db, queue, after, limit)))
     }
 
     fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>> {
-        Box::pin(async move { self.read_vault(vault, from, limit).await.map_err(failed) })
+        Box::pin(self.readers.run(move |db| read_vault(db, vault, from, limit)))
     }
 
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {
-        Box::pin(self.write(async move |connection| batch::sweep(connection, deadlines).await))
+        Box::pin(self.write(move |db| batch::sweep(db, deadlines)))
     }
 
     fn scrub(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let mut writer = self.writer.lock().await;
-            let mut connection = self.connection(&mut writer).await?;
-            let emptied = empty_log(&mut connection).await?;
-            *writer = Some(connection);
-            if emptied {
+            if self.writer.run(|db| empty_log(db)).await? {
                 Ok(())
             } else {
                 Err(StoreError::Failed("the log is in use".into()))
@@ -307,23 +222,18 @@ impl Store for SqliteStore {
     }
 
     fn check(&self) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            sqlx::query("SELECT next_seq FROM meta")
-                .fetch_optional(&self.readers)
-                .await
-                .map_err(failed)?;
-            Ok(())
-        })
+        Box::pin(self.readers.run(|db| {
+            let mut look = db.prepare_cached("SELECT next_seq FROM meta")?;
+            look.query_row([], |_| Ok(())).optional().map(|_| ())
+        }))
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.readers.close().await;
+            let read = self.readers.close().await;
             let scrubbed = self.scrub().await;
-            if let Some(connection) = self.writer.lock().await.take() {
-                connection.close().await.map_err(failed)?;
-            }
-            scrubbed
+            self.writer.close().await?;
+            read.and(scrubbed)
         })
     }
 }

@@ -130,7 +130,7 @@ async fn change(store: &Subject, changes: Vec<Change>) -> Vec<Outcome> {
         changes,
         ..Batch::default()
     };
-    store.apply(&batch).await.unwrap()
+    store.apply(batch.into()).await.unwrap()
 }
 
 async fn one(store: &Subject, of: Change) -> Outcome {
@@ -142,7 +142,7 @@ async fn insert(store: &Subject, envelopes: Vec<Envelope>) {
         envelopes,
         ..Batch::default()
     };
-    store.apply(&batch).await.unwrap();
+    store.apply(batch.into()).await.unwrap();
 }
 
 fn seqs(page: &[Envelope]) -> Vec<u64> {
@@ -161,7 +161,7 @@ async fn identity_is_taken_once(store: &Subject) {
             reserve: Some(reserve),
             ..Batch::default()
         };
-        store.apply(&batch).await.unwrap();
+        store.apply(batch.into()).await.unwrap();
     }
     let kept = store.identity(fresh(2)).await.unwrap();
     assert_eq!(
@@ -231,7 +231,7 @@ async fn removed_envelopes_are_gone(store: &Subject) {
         removed: vec![(queue(1), 2), (queue(1), 4), (queue(2), 1)],
         ..Batch::default()
     };
-    store.apply(&batch).await.unwrap();
+    store.apply(batch.into()).await.unwrap();
     assert_eq!(seqs(&store.page(queue(1), 0, 10).await.unwrap()), [6, 7]);
     assert_eq!(seqs(&store.page(queue(2), 0, 10).await.unwrap()), [3, 5]);
 }

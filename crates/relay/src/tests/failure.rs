@@ -19,7 +19,7 @@ impl Store for Faulty {
     fn identity(&self, fresh: Identity) -> StoreFuture<'_, Identity> {
         self.inner.identity(fresh)
     }
-    fn apply<'a>(&'a self, batch: &'a Batch) -> StoreFuture<'a, Vec<Outcome>> {
+    fn apply(&self, batch: Arc<Batch>) -> StoreFuture<'_, Vec<Outcome>> {
         Box::pin(async move {
             let _open = self.gate.read().await;
             if self.fails.load(SeqCst) {

@@ -1,92 +1,59 @@
-//! Writing: few statements for many rows, since each statement is a round trip to SQLite's thread.
+//! Writing: a prepared statement for each row.
 
-use super::{blob, id, int, number, sized};
+use super::{blob, int, number};
 use crate::store::{Batch, Change, Deadlines, Envelope, Outcome, Swept};
 use rly_protocol::{InviteId, QueueId, Timestamp, frame::VaultEntry};
-use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
-use std::{fmt::Write, sync::LazyLock};
+use rusqlite::{Connection, OptionalExtension, Params, Result as Sql, Row, params};
 
-/// Rows in the largest INSERT, a power of two. Six values each: far from SQLite's limit of 32,766.
-const ROWS_MAX: usize = 512;
-
-/// INSERTs for 1, 2, 4 … rows. What is left over is filled up with NULLs, which the WHERE drops:
-/// a batch of any size is one statement for each 512 rows, and all of them stay prepared.
-static INSERTS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let sizes = (0..).map(|n| 1 << n).take_while(|rows| *rows <= ROWS_MAX);
-    sizes
-        .map(|rows| {
-            let values = vec!["(?, ?, ?, ?, ?, ?)"; rows].join(", ");
-            format!(
-                "INSERT INTO envelopes (seq, queue, id, kind, created, body) \
-                 SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"
-            )
-        })
-        .collect()
-});
-
-pub(super) async fn apply(db: &mut SqliteConnection, batch: &Batch) -> Result<Vec<Outcome>, sqlx::Error> {
+pub(super) fn apply(db: &Connection, batch: &Batch) -> Sql<Vec<Outcome>> {
     if let Some(end) = batch.reserve {
-        sqlx::query("UPDATE meta SET next_seq = max(next_seq, ?)")
-            .bind(int(end))
-            .execute(&mut *db)
-            .await?;
+        execute(db, "UPDATE meta SET next_seq = max(next_seq, ?)", [int(end)])?;
     }
     if let Some(keyring) = batch.keyring {
-        sqlx::query("UPDATE meta SET keyring = ?")
-            .bind(&keyring[..])
-            .execute(&mut *db)
-            .await?;
+        execute(db, "UPDATE meta SET keyring = ?", [keyring])?;
     }
-    for rows in batch.envelopes.chunks(ROWS_MAX) {
-        insert(db, rows).await?;
-    }
-    remove(db, &batch.removed).await?;
-    let mut outcomes = Vec::with_capacity(batch.changes.len());
-    for change in &batch.changes {
-        outcomes.push(apply_change(db, change).await?);
-    }
-    Ok(outcomes)
+    insert(db, &batch.envelopes)?;
+    remove(db, &batch.removed)?;
+    batch
+        .changes
+        .iter()
+        .map(|change| apply_change(db, change))
+        .collect()
 }
 
-async fn insert(db: &mut SqliteConnection, rows: &[Envelope]) -> Result<(), sqlx::Error> {
-    let size = rows.len().next_power_of_two();
-    let sql = INSERTS[size.trailing_zeros() as usize].as_str();
-    let mut query = sqlx::query(sql);
-    for row in rows {
-        query = query
-            .bind(int(row.seq))
-            .bind(&row.queue.0[..])
-            .bind(&row.id.0[..])
-            .bind(i64::from(row.kind as u8))
-            .bind(int(row.at.0))
-            .bind(&row.body[..]);
+/// How many rows it changed.
+fn execute(db: &Connection, sql: &str, params: impl Params) -> Sql<usize> {
+    db.prepare_cached(sql)?.execute(params)
+}
+
+fn insert(db: &Connection, envelopes: &[Envelope]) -> Sql<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO envelopes (seq, queue, id, kind, created, body) VALUES (?, ?, ?, ?, ?, ?)",
+    )?;
+    for row in envelopes {
+        let kind = row.kind as u8;
+        insert.execute(params![
+            int(row.seq),
+            row.queue.0,
+            row.id.0,
+            kind,
+            int(row.at.0),
+            &row.body[..]
+        ])?;
     }
-    for _ in 0..(size - rows.len()) * 6 {
-        query = query.bind(None::<i64>);
-    }
-    query.execute(db).await?;
     Ok(())
 }
 
-async fn remove(db: &mut SqliteConnection, removed: &[(QueueId, u64)]) -> Result<(), sqlx::Error> {
-    if removed.is_empty() {
-        return Ok(());
-    }
+fn remove(db: &Connection, removed: &[(QueueId, u64)]) -> Sql<()> {
     // Sequence numbers are unique in the store: the queue is not needed.
-    let mut list = String::with_capacity(removed.len() * 12);
-    for (n, (_, seq)) in removed.iter().enumerate() {
-        // Writing to a String cannot fail.
-        let _ = write!(list, "{}{seq}", if n == 0 { '[' } else { ',' });
+    let mut remove = db.prepare_cached("DELETE FROM envelopes WHERE seq = ?")?;
+    for (_, seq) in removed {
+        remove.execute([int(*seq)])?;
     }
-    list.push(']');
-    sqlx::query("DELETE FROM envelopes WHERE seq IN (SELECT value FROM json_each(?))")
-        .bind(list)
-        .execute(db)
-        .await?;
     Ok(())
 }
 
-async fn apply_change(db: &mut SqliteConnection, change: &Change) -> Result<Outcome, sqlx::Error> {
+fn apply_change(db: &Connection, change: &Change) -> Sql<Outcome> {
     match change {
         Change::Register {
             queue,
@@ -94,28 +61,21 @@ async fn apply_change(db: &mut SqliteConnection, change: &Change) -> Result<Outc
             reader,
             day,
         } => {
-            sqlx::query(
+            execute(
+                db,
                 "INSERT INTO queues (id, address, reader, created_day, used_day) VALUES (?1, ?2, ?3, ?4, ?4)",
-            )
-            .bind(&queue.0[..])
-            .bind(&address[..])
-            .bind(&reader.as_bytes()[..])
-            .bind(i64::from(*day))
-            .execute(db)
-            .await?;
+                params![queue.0, address, reader.as_bytes(), day],
+            )?;
             Ok(Outcome::Done)
         }
         Change::DeleteQueue { queue } => {
-            delete_queue(db, *queue).await?;
+            delete_queue(db, *queue)?;
             Ok(Outcome::Done)
         }
         Change::Touch { queues, day } => {
             for queue in queues {
-                sqlx::query("UPDATE queues SET used_day = ? WHERE id = ?")
-                    .bind(i64::from(*day))
-                    .bind(&queue.0[..])
-                    .execute(&mut *db)
-                    .await?;
+                let params = params![day, queue.0];
+                execute(db, "UPDATE queues SET used_day = ? WHERE id = ?", params)?;
             }
             Ok(Outcome::Done)
         }
@@ -125,16 +85,12 @@ async fn apply_change(db: &mut SqliteConnection, change: &Change) -> Result<Outc
             card,
             expires,
         } => {
-            let done = sqlx::query(
+            let done = execute(
+                db,
                 "INSERT INTO invites (id, queue, card, expires) SELECT ?, id, ?, ? FROM queues WHERE id = ?",
-            )
-            .bind(&invite.0[..])
-            .bind(&card[..])
-            .bind(int(expires.0))
-            .bind(&queue.0[..])
-            .execute(db)
-            .await?;
-            Ok(match done.rows_affected() {
+                params![invite.0, &card[..], int(expires.0), queue.0],
+            )?;
+            Ok(match done {
                 0 => Outcome::Missing,
                 _ => Outcome::Done,
             })
@@ -144,15 +100,14 @@ async fn apply_change(db: &mut SqliteConnection, change: &Change) -> Result<Outc
             key,
             at,
             notice,
-        } => claim(db, *invite, key, *at, notice).await,
-        Change::Withdraw { invite, queue } => withdraw(db, *invite, *queue).await,
+        } => claim(db, *invite, key, *at, notice),
+        Change::Withdraw { invite, queue } => withdraw(db, *invite, *queue),
         Change::OpenVault { vault } => {
-            sqlx::query(
+            execute(
+                db,
                 "INSERT INTO vaults (id, generation, bytes) VALUES (?, 0, 0) ON CONFLICT (id) DO NOTHING",
-            )
-            .bind(&vault.0[..])
-            .execute(db)
-            .await?;
+                [vault.0],
+            )?;
             Ok(Outcome::Done)
         }
         Change::WriteVault {
@@ -160,189 +115,153 @@ async fn apply_change(db: &mut SqliteConnection, change: &Change) -> Result<Outc
             expected,
             entries,
             quota,
-        } => write_vault(db, *vault, *expected, entries, *quota).await,
+        } => write_vault(db, *vault, *expected, entries, *quota),
     }
 }
 
-async fn delete_queue(db: &mut SqliteConnection, queue: QueueId) -> Result<(), sqlx::Error> {
+fn delete_queue(db: &Connection, queue: QueueId) -> Sql<()> {
     for sql in [
         "DELETE FROM envelopes WHERE queue = ?",
         "DELETE FROM invites WHERE queue = ?",
         "DELETE FROM queues WHERE id = ?",
     ] {
-        sqlx::query(sql).bind(&queue.0[..]).execute(&mut *db).await?;
+        execute(db, sql, [queue.0])?;
     }
     Ok(())
 }
 
-async fn claim(
-    db: &mut SqliteConnection,
+fn claim(
+    db: &Connection,
     invite: InviteId,
     key: &[u8; 32],
     at: Timestamp,
     notice: &Envelope,
-) -> Result<Outcome, sqlx::Error> {
-    let won = sqlx::query(
+) -> Sql<Outcome> {
+    let mut win = db.prepare_cached(
         "UPDATE invites SET claimed = ?1, claim_key = ?2 \
          WHERE id = ?3 AND claimed IS NULL AND withdrawn = 0 AND expires > ?1 AND card IS NOT NULL \
          RETURNING card",
-    )
-    .bind(int(at.0))
-    .bind(&key[..])
-    .bind(&invite.0[..])
-    .fetch_optional(&mut *db)
-    .await?;
-    if let Some(row) = won {
-        insert(db, std::slice::from_ref(notice)).await?;
-        return Ok(Outcome::Claimed(blob(&row, "card")?));
+    )?;
+    let card = win.query_row(params![int(at.0), key, invite.0], |row| blob(row, 0));
+    if let Some(card) = card.optional()? {
+        insert(db, std::slice::from_ref(notice))?;
+        return Ok(Outcome::Claimed(card));
     }
-    let row = sqlx::query("SELECT claimed, claim_key, withdrawn, card FROM invites WHERE id = ?")
-        .bind(&invite.0[..])
-        .fetch_optional(db)
-        .await?;
-    let Some(row) = row else {
-        return Ok(Outcome::Missing);
-    };
-    if row.try_get::<i64, _>("withdrawn")? != 0 {
-        return Ok(Outcome::Withdrawn);
-    }
-    taken(&row)
+    let mut find =
+        db.prepare_cached("SELECT claimed, claim_key, card, withdrawn FROM invites WHERE id = ?")?;
+    let found = find.query_row([invite.0], |row| match row.get(3)? {
+        false => taken(row),
+        true => Ok(Outcome::Withdrawn),
+    });
+    Ok(found.optional()?.unwrap_or(Outcome::Missing))
 }
 
 /// An invite that is neither open nor withdrawn: opened, or over.
-fn taken(row: &SqliteRow) -> Result<Outcome, sqlx::Error> {
-    if row.try_get::<Option<i64>, _>("claimed")?.is_none() {
+fn taken(row: &Row) -> Sql<Outcome> {
+    if row.get::<_, Option<i64>>(0)?.is_none() {
         return Ok(Outcome::Missing);
     }
     Ok(Outcome::Taken {
-        at: Timestamp(number(row, "claimed")?),
-        key: sized(row, "claim_key")?,
-        card: row.try_get::<Option<Vec<u8>>, _>("card")?.map(Into::into),
+        at: Timestamp(number(row, 0)?),
+        key: row.get(1)?,
+        card: row.get::<_, Option<Vec<u8>>>(2)?.map(Into::into),
     })
 }
 
-async fn withdraw(
-    db: &mut SqliteConnection,
-    invite: InviteId,
-    queue: QueueId,
-) -> Result<Outcome, sqlx::Error> {
-    let done = sqlx::query(
+fn withdraw(db: &Connection, invite: InviteId, queue: QueueId) -> Sql<Outcome> {
+    let done = execute(
+        db,
         "UPDATE invites SET withdrawn = 1, card = NULL WHERE id = ? AND queue = ? AND claimed IS NULL",
-    )
-    .bind(&invite.0[..])
-    .bind(&queue.0[..])
-    .execute(&mut *db)
-    .await?;
-    if done.rows_affected() != 0 {
+        params![invite.0, queue.0],
+    )?;
+    if done != 0 {
         return Ok(Outcome::Done);
     }
-    let row = sqlx::query("SELECT claimed, claim_key, NULL AS card FROM invites WHERE id = ? AND queue = ?")
-        .bind(&invite.0[..])
-        .bind(&queue.0[..])
-        .fetch_optional(db)
-        .await?;
-    row.map_or(Ok(Outcome::Missing), |row| taken(&row))
+    let mut find =
+        db.prepare_cached("SELECT claimed, claim_key, NULL FROM invites WHERE id = ? AND queue = ?")?;
+    let found = find.query_row(params![invite.0, queue.0], taken);
+    Ok(found.optional()?.unwrap_or(Outcome::Missing))
 }
 
-async fn write_vault(
-    db: &mut SqliteConnection,
+fn write_vault(
+    db: &Connection,
     vault: QueueId,
     expected: u64,
     entries: &[VaultEntry],
     quota: u64,
-) -> Result<Outcome, sqlx::Error> {
-    let row = sqlx::query("SELECT generation, bytes FROM vaults WHERE id = ?")
-        .bind(&vault.0[..])
-        .fetch_optional(&mut *db)
-        .await?;
-    let Some(row) = row else {
+) -> Sql<Outcome> {
+    let mut find = db.prepare_cached("SELECT generation, bytes FROM vaults WHERE id = ?")?;
+    let found = find.query_row([vault.0], |row| Ok((number(row, 0)?, number(row, 1)?)));
+    let Some((generation, mut bytes)) = found.optional()? else {
         return Ok(Outcome::Missing);
     };
-    if number(&row, "generation")? != expected {
+    if generation != expected {
         return Ok(Outcome::Conflict);
     }
-    let slots: Vec<String> = entries.iter().map(|entry| entry.slot.to_string()).collect();
-    let slots = format!("[{}]", slots.join(","));
-    let before = sqlx::query(
-        "SELECT coalesce(sum(length(blob)), 0) AS bytes FROM vault_entries \
-         WHERE vault = ? AND slot IN (SELECT value FROM json_each(?))",
-    )
-    .bind(&vault.0[..])
-    .bind(slots.as_str())
-    .fetch_one(&mut *db)
-    .await?;
-    let added: u64 = entries.iter().map(|entry| entry.blob.len() as u64).sum();
-    let bytes = number(&row, "bytes")?.saturating_sub(number(&before, "bytes")?) + added;
+    let mut size =
+        db.prepare_cached("SELECT length(blob) FROM vault_entries WHERE vault = ? AND slot = ?")?;
+    for entry in entries {
+        let before = size.query_row(params![vault.0, entry.slot], |row| number(row, 0));
+        bytes = bytes.saturating_sub(before.optional()?.unwrap_or_default());
+    }
+    bytes += entries.iter().map(|entry| entry.blob.len() as u64).sum::<u64>();
     if bytes > quota {
         return Ok(Outcome::Full);
     }
-    sqlx::query("DELETE FROM vault_entries WHERE vault = ? AND slot IN (SELECT value FROM json_each(?))")
-        .bind(&vault.0[..])
-        .bind(slots)
-        .execute(&mut *db)
-        .await?;
-    let filled: Vec<&VaultEntry> = entries.iter().filter(|entry| !entry.blob.is_empty()).collect();
-    if !filled.is_empty() {
-        let values = vec!["(?, ?, ?)"; filled.len()].join(", ");
-        let sql = format!("INSERT INTO vault_entries (vault, slot, blob) VALUES {values}");
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for entry in filled {
-            query = query
-                .bind(&vault.0[..])
-                .bind(i64::from(entry.slot))
-                .bind(&entry.blob[..]);
+    for VaultEntry { slot, blob } in entries {
+        let slot_params = params![vault.0, slot];
+        execute(
+            db,
+            "DELETE FROM vault_entries WHERE vault = ? AND slot = ?",
+            slot_params,
+        )?;
+        if !blob.is_empty() {
+            let sql = "INSERT INTO vault_entries (vault, slot, blob) VALUES (?, ?, ?)";
+            execute(db, sql, params![vault.0, slot, &blob[..]])?;
         }
-        query.execute(&mut *db).await?;
     }
-    sqlx::query("UPDATE vaults SET generation = ?, bytes = ? WHERE id = ?")
-        .bind(int(expected + 1))
-        .bind(int(bytes))
-        .bind(&vault.0[..])
-        .execute(db)
-        .await?;
+    execute(
+        db,
+        "UPDATE vaults SET generation = ?, bytes = ? WHERE id = ?",
+        params![int(expected + 1), int(bytes), vault.0],
+    )?;
     Ok(Outcome::Written(expected + 1))
 }
 
-pub(super) async fn sweep(db: &mut SqliteConnection, by: Deadlines) -> Result<Swept, sqlx::Error> {
+pub(super) fn sweep(db: &Connection, by: Deadlines) -> Sql<Swept> {
     // Sequence numbers rise with time, so the oldest come first and no index on time is needed.
-    let rows = sqlx::query(
-        "SELECT seq, queue FROM (SELECT seq, queue, created FROM envelopes ORDER BY seq LIMIT ?) \
+    let mut old = db.prepare_cached(
+        "SELECT queue, seq FROM (SELECT seq, queue, created FROM envelopes ORDER BY seq LIMIT ?) \
          WHERE created < ?",
-    )
-    .bind(i64::from(by.limit))
-    .bind(int(by.envelopes.0))
-    .fetch_all(&mut *db)
-    .await?;
-    let mut swept = Swept::default();
-    for row in &rows {
-        swept
-            .envelopes
-            .push((QueueId(id(row, "queue")?), number(row, "seq")?));
-    }
-    remove(db, &swept.envelopes).await?;
+    )?;
+    let envelopes = old
+        .query_map(params![by.limit, int(by.envelopes.0)], |row| {
+            Ok((QueueId(row.get(0)?), number(row, 1)?))
+        })?
+        .collect::<Sql<Vec<_>>>()?;
+    remove(db, &envelopes)?;
 
-    let rows = sqlx::query("SELECT id FROM queues WHERE used_day < ? LIMIT ?")
-        .bind(i64::from(by.queues))
-        .bind(i64::from(by.limit))
-        .fetch_all(&mut *db)
-        .await?;
-    for row in &rows {
-        let queue = QueueId(id(row, "id")?);
-        delete_queue(db, queue).await?;
-        swept.queues.push(queue);
+    let mut unused = db.prepare_cached("SELECT id FROM queues WHERE used_day < ? LIMIT ?")?;
+    let queues = unused
+        .query_map([by.queues, by.limit], |row| row.get(0).map(QueueId))?
+        .collect::<Sql<Vec<_>>>()?;
+    for queue in &queues {
+        delete_queue(db, *queue)?;
     }
 
-    for sql in [
-        "UPDATE invites SET card = NULL WHERE card IS NOT NULL AND claimed < ?2",
-        "UPDATE invites SET card = NULL WHERE card IS NOT NULL AND claimed IS NULL AND expires <= ?1",
-        "DELETE FROM invites WHERE expires < ?2",
-    ] {
-        let done = sqlx::query(sql)
-            .bind(int(by.now.0))
-            .bind(int(by.claims.0))
-            .execute(&mut *db)
-            .await?;
-        swept.invites += done.rows_affected();
-    }
-    Ok(swept)
+    let (now, claims) = (int(by.now.0), int(by.claims.0));
+    let invites = execute(
+        db,
+        "UPDATE invites SET card = NULL WHERE card IS NOT NULL AND claimed < ?",
+        [claims],
+    )? + execute(
+        db,
+        "UPDATE invites SET card = NULL WHERE card IS NOT NULL AND claimed IS NULL AND expires <= ?",
+        [now],
+    )? + execute(db, "DELETE FROM invites WHERE expires < ?", [claims])?;
+    Ok(Swept {
+        envelopes,
+        queues,
+        invites: invites as u64,
+    })
 }

@@ -1,11 +1,15 @@
 //! Opening the file: check first, change later.
 
-use super::{SqliteStore, empty_log, failed, log};
+use super::{
+    SqliteStore,
+    connections::{Connections, Use, connect, failed, plain},
+    empty_log, log,
+};
 use crate::store::StoreError;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr, SqliteConnection,
+    ConnectOptions, Connection, SqlSafeStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::SqliteConnectOptions,
 };
 use std::{
     ffi::OsString,
@@ -13,17 +17,14 @@ use std::{
     io,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::Duration,
 };
-use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
 /// "rly1" in the file's header tells our databases from those of other programs.
 const APPLICATION_ID: i64 = 0x726c_7931;
 /// Up to this size the file is checked completely at each start; reading more takes too long.
 const CHECK_MAX: u64 = 256 << 20;
-/// Pages in the WAL before a commit copies them into the file.
-const CHECKPOINT_PAGES: u32 = 4_000;
-/// Connections that read. Each is a thread of its own.
+/// Connections that read.
 const READERS: u32 = 3;
 
 /// Every migration there is, in order.
@@ -46,50 +47,49 @@ fn migrations() -> Migrator {
 }
 
 pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    let file = path.to_owned();
+    spawn_blocking(move || prepare(&file))
+        .await
+        .map_err(|error| StoreError::Failed(error.to_string()))??;
+    migrate(path).await?;
+    let store = SqliteStore {
+        writer: Connections::new(path, Use::Write, 1),
+        readers: Connections::new(path, Use::Read, READERS),
+    };
+    // That both can be opened is known from the start.
+    store.writer.run(|_| Ok(())).await?;
+    store.readers.run(|_| Ok(())).await?;
+    Ok(store)
+}
+
+/// Makes sure that the file is ours and whole, and makes it if there is none.
+fn prepare(path: &Path) -> Result<(), StoreError> {
     let disk = |error: io::Error| StoreError::Disk(error.to_string());
     if let Some(damage) = log::damage(path, &beside(path, "-wal")).map_err(disk)? {
         return Err(StoreError::Damaged(damage.into()));
     }
     make_private(path).map_err(disk)?;
-    // Made above: should the file vanish later, SQLite is not to make an empty one in its place.
-    let plain = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .busy_timeout(Duration::from_secs(5))
-        .disable_statement_logging();
-    let fresh = check(path, &plain).await?;
-
-    let options = plain
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("secure_delete", "ON")
-        .pragma("temp_store", "MEMORY")
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string());
-    let mut writer = SqliteConnection::connect_with(&options).await.map_err(failed)?;
+    let fresh = check(path)?;
+    let db = connect(path, Use::Write).map_err(failed)?;
     if fresh {
-        let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
-        sqlx::raw_sql(AssertSqlSafe(mark))
-            .execute(&mut writer)
-            .await
+        db.pragma_update(None, "application_id", APPLICATION_ID)
             .map_err(failed)?;
     }
     // Before anything is added to it (the page of `sqlite` says why). Somebody who reads it is no harm.
-    empty_log(&mut writer).await?;
-    migrations().run(&mut writer).await.map_err(unmigrated)?;
-    let readers = SqlitePoolOptions::new()
-        .min_connections(1)
-        .max_connections(READERS)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options.clone().pragma("query_only", "ON"))
+    empty_log(&db).map_err(failed)?;
+    db.close().map_err(|(_, error)| failed(error))
+}
+
+async fn migrate(path: &Path) -> Result<(), StoreError> {
+    let mut db = SqliteConnectOptions::new()
+        .filename(path)
+        .pragma("secure_delete", "ON")
+        .disable_statement_logging()
+        .connect()
         .await
-        .map_err(failed)?;
-    Ok(SqliteStore {
-        options,
-        writer: Mutex::new(Some(writer)),
-        readers,
-    })
+        .map_err(unsorted)?;
+    migrations().run(&mut db).await.map_err(unmigrated)?;
+    db.close().await.map_err(unsorted)
 }
 
 /// Another file of the database.
@@ -122,35 +122,31 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 /// Looks at the file without changing anything in it. True: it is empty.
-async fn check(path: &Path, options: &SqliteConnectOptions) -> Result<bool, StoreError> {
+fn check(path: &Path) -> Result<bool, StoreError> {
     // Whoever may write moves the log into the file when it closes. Only a first start that was cut
     // off in the middle has to be undone, which needs writing.
     let undo = fs::metadata(beside(path, "-journal")).is_ok_and(|journal| journal.len() > 0);
-    let options = options.clone().read_only(!undo);
-    let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
-    let row = sqlx::query(
-        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_master)",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .map_err(failed)?;
-    let (application, tables): (i64, i64) =
-        (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+    let db = plain(path, undo).map_err(failed)?;
+    let (application, tables): (i64, i64) = db
+        .query_row(
+            "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_master)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .map_err(failed)?;
     if application != APPLICATION_ID && (application != 0 || tables != 0) {
         return Err(StoreError::Damaged("it belongs to another program".into()));
     }
-    let small = std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECK_MAX);
+    let small = fs::metadata(path).is_ok_and(|file| file.len() <= CHECK_MAX);
     if small {
-        let row = sqlx::query("PRAGMA quick_check(1)")
-            .fetch_one(&mut connection)
-            .await
+        let verdict: String = db
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
             .map_err(failed)?;
-        let verdict: String = row.try_get(0).map_err(failed)?;
         if verdict != "ok" {
             return Err(StoreError::Damaged(one_line(&verdict)));
         }
     }
-    connection.close().await.map_err(failed)?;
+    db.close().map_err(|(_, error)| failed(error))?;
     Ok(application != APPLICATION_ID)
 }
 
@@ -162,9 +158,22 @@ fn unmigrated(error: MigrateError) -> StoreError {
         MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
             StoreError::Damaged(format!("migration {version} is not the one that was applied"))
         }
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failed(error),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => unsorted(error),
         other => StoreError::Failed(one_line(&other.to_string())),
     }
+}
+
+/// From sqlx, with the same codes.
+fn unsorted(error: sqlx::Error) -> StoreError {
+    let Some(error) = error.as_database_error() else {
+        return StoreError::Failed(error.to_string());
+    };
+    let code = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);
+    let text = Some(error.message().to_owned());
+    failed(rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(code),
+        text,
+    ))
 }
 
 fn one_line(text: &str) -> String {
@@ -187,12 +196,10 @@ mod tests {
         error
     }
 
-    async fn made(path: &Path) -> SqliteConnection {
+    async fn made(path: &Path) -> rusqlite::Connection {
         let store = SqliteStore::open(path).await.unwrap();
         crate::Store::close(&store).await.unwrap();
-        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path))
-            .await
-            .unwrap()
+        rusqlite::Connection::open(path).unwrap()
     }
 
     #[test]
@@ -214,7 +221,7 @@ mod tests {
     async fn a_damaged_database_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rly.db");
-        made(&path).await.close().await.unwrap();
+        made(&path).await.close().unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         let middle = 4096 * 2;
         for byte in &mut bytes[middle..middle + 6000] {
@@ -230,7 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (live, path) = (folder.path().join("live"), folder.path().join("rly.db"));
         // Closed once, so that the tables are in the file and not in the log.
-        made(&live).await.close().await.unwrap();
+        made(&live).await.close().unwrap();
         let store = SqliteStore::open(&live).await.unwrap();
         let vault = crate::store::Change::OpenVault {
             vault: rly_protocol::QueueId([1; 16]),
@@ -239,7 +246,7 @@ mod tests {
             changes: vec![vault],
             ..Default::default()
         };
-        crate::Store::apply(&store, &batch).await.unwrap();
+        crate::Store::apply(&store, batch.into()).await.unwrap();
         std::fs::copy(beside(&live, "-wal"), beside(&path, "-wal")).unwrap();
         let mut bytes = std::fs::read(&live).unwrap();
         bytes[4096 * 2..4096 * 3].fill(0x5a);
@@ -270,15 +277,9 @@ mod tests {
     async fn a_database_of_another_program_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rly.db");
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true);
-        let mut other = SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::raw_sql("CREATE TABLE theirs (x)")
-            .execute(&mut other)
-            .await
-            .unwrap();
-        other.close().await.unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        other.close().unwrap();
         assert!(matches!(refused(&path).await, StoreError::Damaged(_)));
     }
 
@@ -286,15 +287,13 @@ mod tests {
     async fn a_newer_database_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rly.db");
-        let mut connection = made(&path).await;
-        sqlx::raw_sql(
+        let db = made(&path).await;
+        db.execute_batch(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
              VALUES (9999, 'from the future', 1, x'00', 0)",
         )
-        .execute(&mut connection)
-        .await
         .unwrap();
-        connection.close().await.unwrap();
+        db.close().unwrap();
         assert_eq!(refused(&path).await, StoreError::Newer);
     }
 }
