@@ -144,17 +144,28 @@ fn read_page(db: &Connection, queue: QueueId, after: u64, limit: u32) -> Sql<Vec
     let mut page = db.prepare_cached(
         "SELECT seq, id, kind, created, body FROM envelopes WHERE queue = ? AND seq > ? ORDER BY seq LIMIT ?",
     )?;
-    let envelopes = page.query_map(params![queue.0, int(after), limit], |row| {
-        Ok(Envelope {
+    let mut rows = page.query(params![queue.0, int(after), limit])?;
+    // One piece of memory for all bodies: they leave together, too.
+    let (mut envelopes, mut bodies) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let start = bodies.len();
+        bodies.extend_from_slice(row.get_ref(4)?.as_blob()?);
+        let envelope = Envelope {
             queue,
             seq: number(row, 0)?,
             id: EnvelopeId(row.get(1)?),
             kind: kind(row, 2)?,
             at: Timestamp(number(row, 3)?),
-            body: blob(row, 4)?,
-        })
-    })?;
-    envelopes.collect()
+            body: Bytes::new(),
+        };
+        envelopes.push((envelope, start..bodies.len()));
+    }
+    let bodies = Bytes::from(bodies);
+    let with_body = |(envelope, range)| Envelope {
+        body: bodies.slice(range),
+        ..envelope
+    };
+    Ok(envelopes.into_iter().map(with_body).collect())
 }
 
 /// One statement, so generation and slots are of one moment.

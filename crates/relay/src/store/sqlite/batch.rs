@@ -46,9 +46,12 @@ fn insert(db: &Connection, envelopes: &[Envelope]) -> Sql<()> {
 
 fn remove(db: &Connection, removed: &[(QueueId, u64)]) -> Sql<()> {
     // Sequence numbers are unique in the store: the queue is not needed.
-    let mut remove = db.prepare_cached("DELETE FROM envelopes WHERE seq = ?")?;
-    for (_, seq) in removed {
-        remove.execute([int(*seq)])?;
+    let mut seqs: Vec<i64> = removed.iter().map(|(_, seq)| int(*seq)).collect();
+    seqs.sort_unstable();
+    // Neighbours leave together, which costs less.
+    let mut remove = db.prepare_cached("DELETE FROM envelopes WHERE seq BETWEEN ? AND ?")?;
+    for run in seqs.chunk_by(|seq, next| seq + 1 == *next) {
+        remove.execute(params![run.first(), run.last()])?;
     }
     Ok(())
 }
