@@ -1,8 +1,18 @@
 //! The messages of the one conversation that is shown, kept in order, each with a signal of its own
-//! so that a new state redraws one line.
+//! so that a new state redraws one line. Of many only a part is drawn, around what is seen: ten
+//! thousand lines on a page would make every frame slow.
 
 use leptos::prelude::*;
 use rly_view::MessageView;
+use std::collections::BTreeSet;
+
+/// How many messages are read at once.
+pub const PAGE: usize = 200;
+/// How many are drawn at once: more would hold up a frame.
+const STEP: usize = 50;
+/// How many messages are drawn at most: enough that its other end is far from what is seen when it
+/// moves.
+const DRAWN: usize = 2 * PAGE;
 
 /// A message on the screen.
 #[derive(Clone)]
@@ -13,14 +23,20 @@ pub struct Entry {
     pub message: ArcRwSignal<MessageView>,
 }
 
-/// How the list last grew: decides where the reader's eye stays.
+impl Entry {
+    fn order(&self) -> u64 {
+        self.message.with_untracked(|message| message.order)
+    }
+}
+
+/// How the list last changed: decides where the reader's eye stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Growth {
-    /// It was opened.
+    /// It was opened, or its end is to be seen.
     #[default]
     Opened,
-    /// Older messages came before.
-    Older,
+    /// Others are drawn around what is seen.
+    Around,
     /// New ones came after; whether one's own is among them.
     Newer { own: bool },
     /// Only states changed.
@@ -33,7 +49,10 @@ pub struct Thread {
     /// Which one it is.
     pub conversation: RwSignal<Option<String>>,
     /// By rising order.
-    pub entries: RwSignal<Vec<Entry>>,
+    entries: RwSignal<Vec<Entry>>,
+    /// The places of the first entry that is drawn, and of the one after the last.
+    part: RwSignal<(usize, usize)>,
+    ids: StoredValue<BTreeSet<String>>,
     /// There are older ones that are not here.
     pub more: RwSignal<bool>,
     /// The newest ones were read.
@@ -52,6 +71,8 @@ impl Thread {
         Self {
             conversation: RwSignal::new(None),
             entries: RwSignal::new(Vec::new()),
+            part: RwSignal::new((0, 0)),
+            ids: StoredValue::new(BTreeSet::new()),
             more: RwSignal::new(false),
             ready: RwSignal::new(false),
             loading: RwSignal::new(false),
@@ -63,6 +84,8 @@ impl Thread {
     /// Shows another conversation, empty until its messages are read.
     pub fn show(self, conversation: Option<String>) {
         self.entries.set(Vec::new());
+        self.part.set((0, 0));
+        self.ids.set_value(BTreeSet::new());
         self.more.set(false);
         self.ready.set(false);
         self.loading.set(conversation.is_some());
@@ -76,13 +99,77 @@ impl Thread {
             .with_untracked(|shown| shown.as_deref() == Some(conversation))
     }
 
+    /// The messages that are drawn.
+    pub fn drawn(self) -> Vec<Entry> {
+        let (from, to) = self.part.get();
+        self.entries.with(|entries| {
+            entries
+                .get(from..to.min(entries.len()))
+                .unwrap_or_default()
+                .to_vec()
+        })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.entries.with(Vec::is_empty)
+    }
+
+    /// Whether the newest message is among those that are drawn.
+    pub fn draws_newest(self) -> bool {
+        let (_, to) = self.part.get();
+        to >= self.entries.with(Vec::len)
+    }
+
     /// The order of the oldest message here.
     pub fn oldest(self) -> Option<u64> {
-        self.entries.with_untracked(|entries| {
-            entries
-                .first()
-                .map(|entry| entry.message.with_untracked(|m| m.order))
-        })
+        self.entries
+            .with_untracked(|entries| entries.first().map(Entry::order))
+    }
+
+    /// Draws older messages than now; whether there were some here.
+    pub fn draw_older(self) -> bool {
+        let (from, to) = self.part.get_untracked();
+        if from == 0 {
+            return false;
+        }
+        let from = from.saturating_sub(STEP);
+        self.draw(from, to.min(from + DRAWN), Growth::Around);
+        true
+    }
+
+    /// Draws newer messages than now; whether there were some here.
+    pub fn draw_newer(self) -> bool {
+        let (from, to) = self.part.get_untracked();
+        let all = self.entries.with_untracked(Vec::len);
+        if to >= all {
+            return false;
+        }
+        let to = all.min(to + STEP);
+        self.draw(from.max(to.saturating_sub(DRAWN)), to, Growth::Around);
+        true
+    }
+
+    /// After the newest messages: draws older ones until as many are drawn as are read at once; whether
+    /// there were some.
+    pub fn fill(self) -> bool {
+        let (from, to) = self.part.get_untracked();
+        to - from < PAGE && self.draw_older()
+    }
+
+    /// Draws the newest messages, and not too many; whether that changes what is drawn.
+    pub fn draw_newest(self) -> bool {
+        let all = self.entries.with_untracked(Vec::len);
+        let (from, to) = self.part.get_untracked();
+        let start = if to < all {
+            all.saturating_sub(STEP)
+        } else if to - from > DRAWN + PAGE {
+            all - DRAWN
+        } else {
+            return false;
+        };
+        self.draw(start, all, Growth::Opened);
+        true
     }
 
     /// A page of messages was read.
@@ -92,19 +179,24 @@ impl Thread {
         }
         let first = !self.ready.get_untracked();
         self.more.set(more);
-        self.merge(messages);
+        let added = self.merge(messages);
         self.loading.set(false);
         self.ready.set(true);
-        self.growth
-            .set(if first { Growth::Opened } else { Growth::Older });
+        if first {
+            if !self.draw_newest() {
+                self.growth.set(Growth::Opened);
+            }
+        } else {
+            // Before all others: they are drawn, and as many of those that were as there is room for.
+            let (from, to) = self.part.get_untracked();
+            self.part.set((from + added, to + added));
+            self.draw_older();
+        }
     }
 
     /// The newest messages were read again, as some of the news may have been missed.
     pub fn caught_up(self, conversation: &str, messages: Vec<MessageView>, more: bool) {
-        let known = |message: &MessageView| {
-            self.entries
-                .with_untracked(|entries| entries.iter().any(|entry| entry.id == message.id))
-        };
+        let known = |message: &MessageView| self.ids.with_value(|ids| ids.contains(&message.id));
         if !self.shows(conversation) {
             return;
         }
@@ -122,12 +214,15 @@ impl Thread {
         if !self.shows(conversation) {
             return;
         }
-        let known = |id: &str| {
-            self.entries
-                .with_untracked(|entries| entries.iter().any(|entry| entry.id == id))
-        };
+        let known = |id: &str| self.ids.with_value(|ids| ids.contains(id));
         let fresh: Vec<bool> = messages.iter().filter(|m| !known(&m.id)).map(|m| m.own).collect();
+        let (from, to) = self.part.get_untracked();
+        let at_end = to >= self.entries.with_untracked(Vec::len);
         self.merge(messages);
+        if at_end {
+            // Those before stay, as somebody may be reading them.
+            self.part.set((from, self.entries.with_untracked(Vec::len)));
+        }
         if self.ready.get_untracked() {
             self.growth.set(match fresh.as_slice() {
                 [] => Growth::Changed,
@@ -138,35 +233,56 @@ impl Thread {
         }
     }
 
-    fn merge(self, messages: Vec<MessageView>) {
-        let mut fresh = Vec::new();
+    fn draw(self, from: usize, to: usize, growth: Growth) {
+        self.part.set((from, to));
+        self.growth.set(growth);
+    }
+
+    /// Takes messages in; how many of them are new.
+    fn merge(self, messages: Vec<MessageView>) -> usize {
+        let mut fresh: Vec<Entry> = Vec::new();
         let mut moved = false;
-        self.entries.with_untracked(|entries| {
-            for message in messages {
-                match entries.iter().rev().find(|entry| entry.id == message.id) {
-                    Some(entry) => {
-                        moved |= entry.message.with_untracked(|old| old.order) != message.order;
-                        entry.message.set(message);
-                    }
-                    None => fresh.push(Entry {
-                        id: message.id.clone(),
-                        message: ArcRwSignal::new(message),
-                    }),
-                }
+        for message in messages {
+            let is_new = self
+                .ids
+                .try_update_value(|ids| ids.insert(message.id.clone()))
+                .unwrap_or_default();
+            if is_new {
+                fresh.push(Entry {
+                    id: message.id.clone(),
+                    message: ArcRwSignal::new(message),
+                });
+                continue;
             }
-        });
-        if moved || !fresh.is_empty() {
+            // What changes is mostly among the newest; and it may come twice in one batch.
+            let known = self.entries.with_untracked(|entries| {
+                let mut newest_first = fresh.iter().chain(entries).rev();
+                newest_first.find(|entry| entry.id == message.id).cloned()
+            });
+            if let Some(entry) = known {
+                moved |= entry.order() != message.order;
+                entry.message.set(message);
+            }
+        }
+        let added = fresh.len();
+        if moved || added > 0 {
             self.entries.update(|entries| {
-                for entry in fresh {
-                    // The same message twice in one batch: the later one is the newer.
-                    match entries.iter().find(|known| known.id == entry.id) {
-                        Some(known) => known.message.set(entry.message.get_untracked()),
-                        None => entries.push(entry),
-                    }
+                fresh.sort_by_key(Entry::order);
+                let before = entries.first().map(Entry::order);
+                let older = !moved
+                    && fresh
+                        .last()
+                        .zip(before)
+                        .is_some_and(|(last, first)| last.order() < first);
+                if older {
+                    drop(entries.splice(0..0, fresh));
+                } else {
+                    entries.append(&mut fresh);
+                    entries.sort_by_key(Entry::order);
                 }
-                entries.sort_by_key(|entry| entry.message.with_untracked(|message| message.order));
             });
         }
+        added
     }
 }
 
@@ -218,7 +334,7 @@ mod tests {
             thread.loaded("c", vec![message("a", 1, MessageState::Failed)], false);
             assert_eq!(
                 (ids(thread).as_str(), thread.growth.get_untracked()),
-                ("abcd", Growth::Older)
+                ("abcd", Growth::Around)
             );
             thread.news("c", vec![message("d", 4, MessageState::Delivered)]);
             assert_eq!(thread.growth.get_untracked(), Growth::Changed);
@@ -262,6 +378,59 @@ mod tests {
             assert!(thread.more.get_untracked());
             thread.caught_up("elsewhere", vec![sent("z")], false);
             assert_eq!(ids(thread), "xy");
+        });
+    }
+
+    #[test]
+    fn of_many_messages_a_part_is_drawn_that_follows_the_reader() {
+        Owner::new().with(|| {
+            let thread = Thread::new();
+            let read = |orders: core::ops::Range<u64>| {
+                orders
+                    .map(|n| message(&n.to_string(), n, MessageState::Sent))
+                    .collect::<Vec<_>>()
+            };
+            let drawn = || {
+                let drawn = thread.drawn();
+                (drawn[0].order(), drawn[drawn.len() - 1].order())
+            };
+            thread.show(Some("c".into()));
+            thread.loaded("c", read(1_000..1_200), true);
+            assert_eq!(drawn(), (1_150, 1_199));
+            while thread.fill() {}
+            assert_eq!((drawn(), thread.draws_newest()), ((1_000, 1_199), true));
+            assert!(!thread.draw_older() && !thread.draw_newer() && !thread.draw_newest());
+            // What was read is drawn step by step.
+            thread.loaded("c", read(800..1_000), true);
+            assert_eq!(drawn(), (950, 1_199));
+            while thread.draw_older() {}
+            assert_eq!((drawn(), thread.draws_newest()), ((800, 1_199), true));
+            // The newest ones make room.
+            thread.loaded("c", read(600..800), false);
+            assert_eq!((drawn(), thread.draws_newest()), ((750, 1_149), false));
+            // What comes meanwhile is not drawn.
+            thread.news("c", read(1_200..1_201));
+            assert_eq!(drawn(), (750, 1_149));
+            assert!(thread.draw_newer());
+            assert_eq!(drawn(), (800, 1_199));
+            assert!(thread.draw_newer());
+            assert_eq!((drawn(), thread.draws_newest()), ((801, 1_200), true));
+            assert!(!thread.draw_newer() && !thread.fill());
+            assert!(thread.draw_older());
+            assert_eq!(drawn(), (751, 1_150));
+            assert!(thread.draw_newest());
+            assert_eq!(
+                (drawn(), thread.growth.get_untracked()),
+                ((1_151, 1_200), Growth::Opened)
+            );
+            assert!(!thread.draw_newest());
+            // At the end what comes is drawn too; when it gets too much, the oldest ones go.
+            thread.news("c", read(1_201..1_700));
+            assert_eq!(drawn(), (1_151, 1_699));
+            assert!(!thread.draw_newest());
+            thread.news("c", read(1_700..1_800));
+            assert!(thread.draw_newest());
+            assert_eq!((drawn(), thread.drawn().len()), ((1_400, 1_799), DRAWN));
         });
     }
 

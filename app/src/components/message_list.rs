@@ -1,18 +1,18 @@
-use super::Message;
+use super::{Message, place::Place};
 use crate::{
     browser,
     state::messenger,
     text::text,
-    thread::{Entry, Growth},
+    thread::{Entry, Growth, PAGE, Thread},
     time::Local,
 };
-use leptos::{html, prelude::*, task::spawn_local};
+use leptos::{ev::KeyboardEvent, html, prelude::*, task::spawn_local};
 use rly_view::{Answer, Command};
 
-/// How many messages are read at once.
-const PAGE: u32 = 200;
-/// How near to an end, in pixels, counts as being there.
+/// How near to the end, in pixels, counts as being there.
 const NEAR: i32 = 120;
+/// How near to an end of what is drawn, in pixels, more is drawn: who scrolls does not get there first.
+const AHEAD: i32 = 1_500;
 
 /// A line of the list.
 #[derive(Clone)]
@@ -47,6 +47,20 @@ pub fn MessageList(
     let at_end = RwSignal::new(true);
     let unseen = RwSignal::new(false);
 
+    // What must stay where it is when others are drawn around it.
+    let place = StoredValue::new_local(None::<Place>);
+    // Meanwhile nothing is read aloud: it is not new.
+    let moving = RwSignal::new(false);
+    let hold = move || {
+        place.set_value(list.get_untracked().and_then(|list| Place::of(&list)));
+        moving.set(true);
+    };
+    let draw = move |others: fn(Thread) -> bool| {
+        hold();
+        let drawn = others(thread);
+        moving.set(drawn);
+        drawn
+    };
     let load = {
         let conversation = conversation.clone();
         move |before: Option<u64>| {
@@ -56,10 +70,13 @@ pub fn MessageList(
                 let command = Command::LoadMessages {
                     conversation: conversation.clone(),
                     before,
-                    limit: PAGE,
+                    limit: PAGE as u32,
                 };
                 match messenger.run(command).await {
-                    Ok(Answer::Messages { messages, more }) => thread.loaded(&conversation, messages, more),
+                    Ok(Answer::Messages { messages, more }) if thread.shows(&conversation) => {
+                        hold();
+                        thread.loaded(&conversation, messages, more);
+                    }
                     // The conversation is gone, and the page says so; or it is tried again on scrolling.
                     _ if thread.shows(&conversation) => {
                         let _ = thread.loading.try_set(false);
@@ -85,7 +102,7 @@ pub fn MessageList(
             let newest = Command::LoadMessages {
                 conversation: conversation.clone(),
                 before: None,
-                limit: PAGE,
+                limit: PAGE as u32,
             };
             if let Ok(Answer::Messages { messages, more }) = messenger.run(newest).await {
                 thread.caught_up(&conversation, messages, more);
@@ -94,34 +111,48 @@ pub fn MessageList(
     });
 
     let to_end = move || {
+        if thread.draw_newest() {
+            // Then it is scrolled to.
+            return;
+        }
         if let Some(list) = list.get_untracked() {
             list.set_scroll_top(list.scroll_height());
         }
         at_end.set(true);
         unseen.set(false);
     };
-    // How far the end is from the top of what is seen: what must stay when older messages come before.
-    let depth = StoredValue::new(0);
+    // With the next frame: what was drawn with this one is painted then.
+    let draw_later = move || {
+        request_animation_frame(move || {
+            if list.try_get_untracked().flatten().is_some() {
+                draw(Thread::fill);
+            }
+        });
+    };
     Effect::new(move || {
         let growth = thread.growth.get();
-        let entries = thread.entries.with(Vec::len);
-        // After the lines are drawn.
-        set_timeout(
-            move || {
-                let Some(Some(list)) = list.try_get_untracked() else {
-                    return;
-                };
-                match growth {
-                    Growth::Opened => to_end(),
-                    Growth::Older => list.set_scroll_top(list.scroll_height() - depth.get_value()),
-                    Growth::Newer { own } if own || at_end.get_untracked() => to_end(),
-                    Growth::Newer { .. } => unseen.set(entries > 0),
-                    Growth::Changed if at_end.get_untracked() => to_end(),
-                    Growth::Changed => {}
+        // When the lines are there, and before they are painted.
+        request_animation_frame(move || {
+            let Some(Some(list)) = list.try_get_untracked() else {
+                return;
+            };
+            match growth {
+                Growth::Opened => {
+                    to_end();
+                    draw_later();
                 }
-            },
-            core::time::Duration::ZERO,
-        );
+                Growth::Around => {
+                    if let Some(Some(place)) = place.try_get_value() {
+                        place.restore(&list);
+                    }
+                    draw_later();
+                }
+                Growth::Newer { own } if own || at_end.get_untracked() => to_end(),
+                Growth::Newer { .. } => unseen.set(untrack(|| !thread.is_empty())),
+                Growth::Changed if at_end.get_untracked() => to_end(),
+                Growth::Changed => {}
+            }
+        });
     });
 
     // What is on the screen of a page that can be seen was seen.
@@ -155,17 +186,26 @@ pub fn MessageList(
     let scrolled = move |_| {
         let Some(list) = list.get_untracked() else { return };
         let below = list.scroll_height() - list.scroll_top() - list.client_height();
-        at_end.set(below < NEAR);
-        if below < NEAR {
+        at_end.set(below < NEAR && untrack(|| thread.draws_newest()));
+        if at_end.get_untracked() {
             unseen.set(false);
         }
-        depth.set_value(list.scroll_height() - list.scroll_top());
-        if list.scroll_top() < NEAR
-            && thread.ready.get_untracked()
-            && thread.more.get_untracked()
-            && !thread.loading.get_untracked()
-        {
-            load(thread.oldest());
+        if thread.loading.get_untracked() || !thread.ready.get_untracked() {
+            return;
+        }
+        if list.scroll_top() < AHEAD {
+            if !draw(Thread::draw_older) && thread.more.get_untracked() {
+                load(thread.oldest());
+            }
+        } else if below < AHEAD {
+            draw(Thread::draw_newer);
+        }
+    };
+    let key = move |ev: KeyboardEvent| {
+        // The end of the conversation, not of what is drawn of it.
+        if ev.key() == "End" {
+            ev.prevent_default();
+            to_end();
         }
     };
 
@@ -173,22 +213,20 @@ pub fn MessageList(
         let now = Local::here(messenger.now());
         let mut rows = Vec::new();
         let mut last = None;
-        thread.entries.with(|entries| {
-            for entry in entries {
-                let at = entry.message.with_untracked(|message| Local::here(message.at));
-                if last != Some(at.day_number()) {
-                    last = Some(at.day_number());
-                    rows.push(Row::Day {
-                        before: entry.id.clone(),
-                        words: at.day(t, now),
-                    });
-                }
-                rows.push(Row::Entry(entry.clone()));
+        for entry in thread.drawn() {
+            let at = entry.message.with_untracked(|message| Local::here(message.at));
+            if last != Some(at.day_number()) {
+                last = Some(at.day_number());
+                rows.push(Row::Day {
+                    before: entry.id.clone(),
+                    words: at.day(t, now),
+                });
             }
-        });
+            rows.push(Row::Entry(entry));
+        }
         rows
     };
-    let empty = move || thread.ready.get() && thread.entries.with(Vec::is_empty);
+    let empty = move || thread.ready.get() && thread.is_empty();
     let of = StoredValue::new(conversation);
     view! {
         <div class="messages-frame">
@@ -196,12 +234,13 @@ pub fn MessageList(
                 class="messages"
                 role="log"
                 aria-label=t.messages
-                aria-busy=move || thread.loading.get().to_string()
+                aria-busy=move || (thread.loading.get() || moving.get()).to_string()
                 tabindex="0"
                 node_ref=list
                 on:scroll=scrolled
+                on:keydown=key
             >
-                {move || thread.loading.get().then(|| view! { <p class="note"><span>{t.loading}</span></p> })}
+                {move || (thread.loading.get() && !thread.ready.get()).then(|| view! { <p class="note"><span>{t.loading}</span></p> })}
                 {move || empty().then(|| view! { <p class="note"><span>{t.no_messages}</span></p> })}
                 <For
                     each=rows

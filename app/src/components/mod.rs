@@ -15,6 +15,7 @@ mod in_app;
 mod link_panel;
 mod message;
 mod message_list;
+mod place;
 mod qr;
 mod share;
 mod sidebar;
