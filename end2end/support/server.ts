@@ -102,21 +102,6 @@ export class Server {
     await rm(this.data, { recursive: true, force: true });
   }
 
-  /** Waits until browsers have had nothing to store here for a while. */
-  async still(): Promise<void> {
-    const commits = async () => {
-      const text = await (await fetch(`http://127.0.0.1:${this.adminPort}/metrics`)).text();
-      return /^rly_commits_total (\d+)$/m.exec(text)![1];
-    };
-    let last = await commits();
-    for (let same = 0; same < 10; ) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      const now = await commits();
-      same = now === last ? same + 1 : 0;
-      last = now;
-    }
-  }
-
   get running(): boolean {
     const child = this.#process;
     return child !== undefined && child.exitCode === null && child.signalCode === null;
