@@ -103,6 +103,7 @@ impl Outgoing {
     /// nothing.
     pub async fn next(&mut self) -> Option<Bytes> {
         if self.taken.is_empty() {
+            self.taken = VecDeque::new();
             let mut messages = Vec::new();
             self.outbox.take(TAKEN, &mut messages).await;
             self.encode(messages);

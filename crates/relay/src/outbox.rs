@@ -22,9 +22,6 @@ const BYTES_MAX: usize = 20 << 20;
 const AHEAD_FRAMES: usize = 128;
 const AHEAD_BYTES: usize = 1 << 20;
 
-/// Places for messages that an empty buffer keeps: an idle connection should cost little.
-const PLACES_KEPT: usize = 64;
-
 #[derive(Default)]
 struct Inner {
     messages: VecDeque<Message>,
@@ -166,7 +163,8 @@ impl Outbox {
             bytes += message.size();
             into.push(message);
         }
-        if inner.messages.is_empty() && inner.messages.capacity() > PLACES_KEPT {
+        if inner.messages.is_empty() {
+            // An idle connection should cost little.
             inner.messages = VecDeque::new();
         }
         let has_room = inner.has_room_ahead();

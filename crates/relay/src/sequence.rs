@@ -6,8 +6,9 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 
-/// Numbers reserved at once.
-pub(crate) const BLOCK: u64 = 100_000;
+/// Numbers reserved at once. Half of them must last until a commit is done, however many messages come
+/// and however slow the disk is just then: without a number, a message is refused.
+pub(crate) const BLOCK: u64 = 1_000_000;
 
 /// A number, and whether to reserve more now.
 pub(crate) struct Taken {
