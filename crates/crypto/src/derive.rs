@@ -1,35 +1,29 @@
 //! Keys from secrets: HKDF-SHA-256 (RFC 5869) and DeriveKeyPair of RFC 9180, section 7.1.3.
 
+use crate::{hpke::KEM, labeled};
 use hkdf::Hkdf;
 use p256::ecdsa::SigningKey;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// 32 bytes from a secret, for the purpose that `info` names: HKDF with empty salt.
-pub(crate) fn hkdf(secret: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    expand(&Hkdf::new(None, secret), info)
-}
-
 // 32 bytes are one block; HKDF refuses only more than 255.
 #[allow(clippy::expect_used)]
-fn expand(prk: &Hkdf<Sha256>, info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+pub(crate) fn hkdf(secret: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
     let mut out = Zeroizing::new([0; 32]);
-    prk.expand_multi_info(info, &mut out[..])
+    Hkdf::<Sha256>::new(None, secret)
+        .expand_multi_info(info, &mut out[..])
         .expect("one block of output");
     out
 }
 
-/// What LabeledExtract and LabeledExpand put in front: version and the id of DHKEM(P-256, HKDF-SHA256).
-const SUITE: &[u8] = b"HPKE-v1KEM\x00\x10";
-
 /// DeriveKeyPair for DHKEM(P-256, HKDF-SHA256). `ikm` has at least 32 bytes of entropy.
 pub(crate) fn key_pair(ikm: &[u8]) -> SigningKey {
-    let labeled = Zeroizing::new([SUITE, b"dkp_prk", ikm].concat());
-    let prk = Hkdf::<Sha256>::new(None, &labeled);
+    let prk = labeled::extract(KEM, b"", b"dkp_prk", ikm);
     let mut counter = 0u8;
     loop {
         // 32 bytes for the group's bit mask of 0xff: nothing to mask.
-        let candidate = expand(&prk, &[b"\x00\x20", SUITE, b"candidate", &[counter]]);
+        let candidate: Zeroizing<[u8; 32]> = prk.block(KEM, b"candidate", &[&[counter]]);
         // Zero and values from the group's order up are refused: one of 2^32. After 256 of them
         // the RFC gives up, which nobody will ever see.
         if let Ok(key) = SigningKey::from_slice(&candidate[..]) {

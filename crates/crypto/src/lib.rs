@@ -1,12 +1,13 @@
 //! The cryptography of Rly Chat: SIM, sealed boxes, MLS conversations, SIM file. Pure and
-//! synchronous, the same natively and in the browser. Randomness comes from the caller, except
-//! what OpenMLS draws for HPKE.
+//! synchronous, the same natively and in the browser. All randomness comes from the caller.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod card;
 mod derive;
 mod ecdsa;
+mod hpke;
+mod labeled;
 mod mls;
 mod outer;
 mod safety;

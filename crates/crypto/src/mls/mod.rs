@@ -2,6 +2,7 @@
 
 mod conversation;
 mod credential;
+mod crypto;
 mod error;
 mod key_package;
 mod provider;

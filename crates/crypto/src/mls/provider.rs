@@ -1,20 +1,17 @@
-//! What OpenMLS works with: RustCrypto's primitives, the caller's randomness, and a storage that
+//! What OpenMLS works with: the primitives of our suite, the caller's randomness, and a storage that
 //! can tell what has changed.
 //!
-//! hpke-rs draws its ephemeral keys from the system by itself, so the bytes of commits and
-//! Welcomes differ from run to run, and what follows from them; all other randomness is the
-//! caller's. OpenMLS notes the time beside the secrets of an epoch, but decides nothing by it here.
+//! OpenMLS notes the time beside the secrets of an epoch, but decides nothing by it here.
 
-use super::MlsError;
+use super::{MlsError, crypto::Crypto};
 use openmls_memory_storage::MemoryStorage;
-use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{OpenMlsProvider, random::OpenMlsRand};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRngCore, RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, PoisonError, RwLockReadGuard, RwLockWriteGuard},
 };
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
@@ -23,9 +20,9 @@ use zeroize::{Zeroize, Zeroizing};
 pub(super) type Rows = HashMap<Vec<u8>, Vec<u8>>;
 
 /// One for each conversation.
-pub(super) struct Provider {
-    crypto: RustCrypto,
-    rand: Rand,
+pub struct Provider {
+    crypto: Crypto,
+    rand: Arc<Rand>,
     storage: MemoryStorage,
     /// The rows as they were when changes were last taken.
     taken: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -54,9 +51,10 @@ impl Provider {
     fn with(taken: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         let storage = MemoryStorage::default();
         *write(&storage) = taken.clone().into_iter().collect();
+        let rand = Arc::new(Rand::default());
         Self {
-            crypto: RustCrypto::default(),
-            rand: Rand(Mutex::new(None)),
+            crypto: Crypto::new(Arc::clone(&rand)),
+            rand,
             storage,
             taken,
         }
@@ -155,7 +153,7 @@ fn write(storage: &MemoryStorage) -> RwLockWriteGuard<'_, Rows> {
 }
 
 impl OpenMlsProvider for Provider {
-    type CryptoProvider = RustCrypto;
+    type CryptoProvider = Crypto;
     type RandProvider = Rand;
     type StorageProvider = MemoryStorage;
 
@@ -163,7 +161,7 @@ impl OpenMlsProvider for Provider {
         &self.storage
     }
 
-    fn crypto(&self) -> &RustCrypto {
+    fn crypto(&self) -> &Crypto {
         &self.crypto
     }
 
@@ -173,15 +171,16 @@ impl OpenMlsProvider for Provider {
 }
 
 /// Randomness, only while a call lasts that brought some.
-pub(super) struct Rand(Mutex<Option<ChaCha20Rng>>);
+#[derive(Default)]
+pub struct Rand(Mutex<Option<ChaCha20Rng>>);
 
 /// OpenMLS asked for randomness where we expect none to be needed.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("no randomness was given")]
-pub(super) struct NoRandomness;
+pub struct NoRandomness;
 
 impl Rand {
-    fn set(&self, rng: Option<&mut dyn CryptoRngCore>) {
+    pub(super) fn set(&self, rng: Option<&mut dyn CryptoRngCore>) {
         let rng = rng.map(|rng| {
             let mut seed = Zeroizing::new([0; 32]);
             rng.fill_bytes(&mut seed[..]);
@@ -190,10 +189,14 @@ impl Rand {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rng;
     }
 
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+    /// Calls `run` with the randomness.
+    pub(super) fn with<T>(&self, run: impl FnOnce(&mut ChaCha20Rng) -> T) -> Result<T, NoRandomness> {
         let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rng.as_mut().ok_or(NoRandomness)?.fill_bytes(bytes);
-        Ok(())
+        rng.as_mut().map(run).ok_or(NoRandomness)
+    }
+
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoRandomness> {
+        self.with(|rng| rng.fill_bytes(bytes))
     }
 }
 
