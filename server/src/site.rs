@@ -122,6 +122,11 @@ impl Site {
         &self.assets
     }
 
+    /// Every file with its path.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &Content)> {
+        self.files.iter().map(|(path, content)| (path.as_str(), content))
+    }
+
     /// The file under this path.
     pub(crate) fn file(&self, path: &str) -> Option<&Content> {
         self.files.get(path)

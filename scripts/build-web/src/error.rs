@@ -27,6 +27,9 @@ pub enum BuildError {
     /// wasm-opt is missing.
     #[error("{0} is missing: run `npm ci --ignore-scripts` in end2end, or build with --dev")]
     NoWasmOpt(PathBuf),
+    /// The standard library's source is missing.
+    #[error("{0} is missing: run `rustup component add rust-src`, or build with --dev")]
+    NoStd(PathBuf),
     /// A name that cannot be in a URL as it is.
     #[error("{0}: a public file's name has letters, digits, dots, dashes and underscores only")]
     Name(PathBuf),

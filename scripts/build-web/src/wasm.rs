@@ -8,6 +8,10 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+use walrus::{
+    FunctionKind, Module, ModuleConfig,
+    ir::{Instr, InstrLocId, Unreachable},
+};
 use wasm_bindgen_cli_support::Bindgen;
 
 const TRIPLE: &str = "wasm32-unknown-unknown";
@@ -26,7 +30,7 @@ const OPTIONS: [&str; 8] = [
 ];
 
 /// A module that a page or worker loads.
-pub struct Module {
+pub struct Built {
     /// The wasm.
     pub wasm: Vec<u8>,
     /// The JavaScript around it; it is told where the wasm is.
@@ -34,8 +38,8 @@ pub struct Module {
 }
 
 /// Builds one package alone, so that the features of the other do not reach it.
-pub fn build(target: &Path, package: &str, name: &str, dev: bool) -> Result<Module, BuildError> {
-    compile(package)?;
+pub fn build(target: &Path, package: &str, name: &str, dev: bool) -> Result<Built, BuildError> {
+    compile(package, dev)?;
     let library = package.replace('-', "_");
     let compiled = target
         .join(TRIPLE)
@@ -51,7 +55,7 @@ pub fn build(target: &Path, package: &str, name: &str, dev: bool) -> Result<Modu
     let stamp = folder.join("stamp");
     let inputs = inputs(&compiled, dev)?;
     if fs::read(&stamp).is_ok_and(|known| known == inputs) {
-        return Ok(Module {
+        return Ok(Built {
             wasm: error::read(&small)?,
             glue: error::read(&glue)?,
         });
@@ -65,7 +69,7 @@ pub fn build(target: &Path, package: &str, name: &str, dev: bool) -> Result<Modu
         optimise(&bound, &small)?;
     }
     error::write(&stamp, &inputs)?;
-    Ok(Module {
+    Ok(Built {
         wasm: error::read(&small)?,
         glue: error::read(&glue)?,
     })
@@ -86,11 +90,47 @@ fn inputs(compiled: &Path, dev: bool) -> Result<Vec<u8>, BuildError> {
     Ok(hash.finalize().to_vec())
 }
 
-fn compile(package: &str) -> Result<(), BuildError> {
+/// What makes the wasm small and the same everywhere, beside its profile. The standard library is
+/// built along, without the words and places of panics: a panic is a trap, which is all that a
+/// release could show of it. None of this is stable, hence `RUSTC_BOOTSTRAP`; the toolchain is pinned.
+const SMALL: [&str; 10] = [
+    "-Zbuild-std=std,panic_abort",
+    "-Zbuild-std-features=optimize_for_size",
+    "-Zpanic-immediate-abort",
+    "-Ztrim-paths",
+    "--config",
+    "profile.wasm.panic='immediate-abort'",
+    "--config",
+    "profile.wasm.trim-paths='all'",
+    "--config",
+    "build.rustflags=['-Zlocation-detail=none', '-Zfmt-debug=none', '-Zunstable-options']",
+];
+
+fn compile(package: &str, dev: bool) -> Result<(), BuildError> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--locked", "--lib", "--package", package]);
     cargo.args(["--target", TRIPLE, "--profile", PROFILE]);
+    if !dev {
+        find_std()?;
+        cargo.env("RUSTC_BOOTSTRAP", "1").args(SMALL);
+    }
     run(cargo, "cargo")
+}
+
+/// Cargo's own words for a missing source are a page long.
+fn find_std() -> Result<(), BuildError> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let told = Command::new(rustc)
+        .args(["--print", "sysroot"])
+        .output()
+        .map_err(|error| BuildError::Tool("rustc".into(), error))?;
+    let sysroot = String::from_utf8_lossy(&told.stdout).trim_end().to_owned();
+    let source = Path::new(&sysroot).join("lib/rustlib/src/rust/library/Cargo.lock");
+    if source.is_file() {
+        Ok(())
+    } else {
+        Err(BuildError::NoStd(source))
+    }
 }
 
 fn bind(compiled: &Path, folder: &Path, name: &str) -> Result<(), BuildError> {
@@ -99,13 +139,12 @@ fn bind(compiled: &Path, folder: &Path, name: &str) -> Result<(), BuildError> {
         fs::remove_dir_all(&snippets).map_err(|error| BuildError::File(snippets.clone(), error))?;
     }
     let refused = |error: &dyn std::fmt::Display| BuildError::Bindgen(name.into(), error.to_string());
+    let module = parse(&error::read(compiled)?).map_err(|error| refused(&format!("{error:#}")))?;
     let mut bindgen = Bindgen::new();
     bindgen
-        .input_path(compiled)
+        .input_module(name, module)
         .out_name(name)
         .typescript(false)
-        .remove_name_section(true)
-        .remove_producers_section(true)
         .omit_default_module_path(true);
     bindgen
         .web(true)
@@ -115,6 +154,33 @@ fn bind(compiled: &Path, folder: &Path, name: &str) -> Result<(), BuildError> {
         return Err(BuildError::Snippets(name.into()));
     }
     Ok(())
+}
+
+/// A page is hydrated at once, never piece by piece as its code arrives, but each type of view brings
+/// the functions for that along, where no linker sees that nobody calls them: an eighth of the page.
+/// They become traps, and what only they need goes.
+const NEVER_CALLED: &str = "hydrate_async";
+
+fn parse(wasm: &[u8]) -> walrus::Result<Module> {
+    let mut module = ModuleConfig::new()
+        // What the linker makes is well-formed.
+        .strict_validate(false)
+        .generate_name_section(false)
+        .generate_producers_section(false)
+        .parse(wasm)?;
+    for function in module.funcs.iter_mut() {
+        let named = function
+            .name
+            .as_deref()
+            .is_some_and(|name| name.contains(NEVER_CALLED));
+        if let FunctionKind::Local(local) = &mut function.kind
+            && named
+        {
+            let start = local.entry_block();
+            local.block_mut(start).instrs = vec![(Instr::Unreachable(Unreachable {}), InstrLocId::default())];
+        }
+    }
+    Ok(module)
 }
 
 fn optimise(from: &Path, to: &Path) -> Result<(), BuildError> {
