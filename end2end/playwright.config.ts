@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
 import { defineConfig, devices } from '@playwright/test';
+import { inChromium, inFirefox } from './support/browsers.js';
 
-// Debian's Chromium where there is one; elsewhere the one of `npx playwright install chromium`.
-const chromium = process.env.RLY_TEST_CHROMIUM ?? '/usr/bin/chromium';
+// Each of these is about another browser than its project's, or no test.
+const ELSEWHERE = /(firefox|shots)\.spec/;
 
 export default defineConfig({
   testDir: './tests',
@@ -23,21 +23,16 @@ export default defineConfig({
     actionTimeout: 15_000,
     navigationTimeout: 15_000,
     screenshot: 'only-on-failure',
-    launchOptions: {
-      ...(existsSync(chromium) ? { executablePath: chromium } : {}),
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    },
+    launchOptions: inChromium,
   },
   projects: [
-    { name: 'journeys', testIgnore: /shots\.spec/ },
+    { name: 'journeys', testIgnore: ELSEWHERE },
+    {
+      name: 'firefox',
+      testMatch: /firefox\.spec/,
+      // It takes no other's name. Pictures are made with an inline style, which the CSP rightly reports.
+      use: { browserName: 'firefox', userAgent: undefined, screenshot: 'off', launchOptions: inFirefox },
+    },
     // Looks at nothing: it makes the pictures of end2end/shots and docs/screenshot.png.
     { name: 'shots', testMatch: /shots\.spec/ },
   ],

@@ -25,10 +25,12 @@ const REFUSED = new Set([
   "xlink:href",
 ]);
 const NAME = "[a-zA-Z][a-zA-Z0-9:-]*";
-const ATTRIBUTE = `\\s+(${NAME})(?:="([^"<>]*)")?`;
+// HTML's white space. For JavaScript's \s there is more, which browsers take for a part of a name.
+const SPACE = "[ \\t\\n\\f\\r]";
+const ATTRIBUTE = `${SPACE}+(${NAME})(?:="([^"<>]*)")?`;
 // The comments are those that Leptos writes. Others can end where a browser and we disagree.
 const TOKEN = new RegExp(
-  `[^<]+|<!>|<!--[^<>-]*-->|<(/?)(${NAME})((?:${ATTRIBUTE})*)\\s*/?>`,
+  `[^<]+|<!>|<!--[^<>-]*-->|<(/?)(${NAME})((?:${ATTRIBUTE})*)${SPACE}*/?>`,
   "y",
 );
 
@@ -61,7 +63,11 @@ function startWorker() {
     });
   });
   const names = new URLSearchParams(self.location.hash.slice(1));
-  load(names.get("glue"), names.get("wasm")).then((worker) => worker.start());
+  load(names.get("glue"), names.get("wasm")).then(
+    (worker) => worker.start(),
+    // No fault of ours and nothing to report: the server is out of reach. The page tries again.
+    () => self.postMessage("not loaded"),
+  );
 }
 
 function startPage() {

@@ -1,8 +1,7 @@
-import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { type BrowserContextOptions, test as base, chromium, expect } from '@playwright/test';
+import { type Browser, type BrowserContextOptions, test as base, chromium, expect } from '@playwright/test';
+import { inChromium } from './browsers.js';
 import { Person } from './person.js';
+import { Profile } from './profile.js';
 import { Server } from './server.js';
 import { Watch } from './watch.js';
 
@@ -13,6 +12,10 @@ interface Fixtures {
   startServer: (env?: Record<string, string>) => Promise<Server>;
   /** Somebody with a browser of their own, on `server` or another. */
   person: (name: string, options?: PersonOptions) => Promise<Person>;
+  /** A browser that can be killed, with a profile on the disk. */
+  profile: (name: string, options?: ProfileOptions) => Promise<Profile>;
+  /** Somebody in Chromium, whatever the browser of the others is. */
+  chromiumPerson: (name: string) => Promise<Person>;
   /** Somebody whose browser refuses to store anything ("block all cookies"). */
   refusedPerson: (name: string) => Promise<Person>;
   alice: Person;
@@ -22,6 +25,12 @@ interface Fixtures {
 
 interface PersonOptions extends BrowserContextOptions {
   on?: Server;
+  /** Another browser than the test's own. */
+  using?: Browser;
+}
+
+interface ProfileOptions extends BrowserContextOptions {
+  preferences?: object;
 }
 
 export const test = base.extend<Fixtures>({
@@ -42,8 +51,8 @@ export const test = base.extend<Fixtures>({
 
   person: async ({ browser, server, contextOptions }, use) => {
     const people: Person[] = [];
-    await use(async (name, { on = server, ...options } = {}) => {
-      const context = await browser.newContext({ ...contextOptions, baseURL: on.url, ...options });
+    await use(async (name, { on = server, using = browser, ...options } = {}) => {
+      const context = await using.newContext({ ...contextOptions, baseURL: on.url, ...options });
       const watch = new Watch();
       await watch.attach(context);
       const person = new Person(name, on, context, watch, await context.newPage());
@@ -54,26 +63,29 @@ export const test = base.extend<Fixtures>({
     expectQuiet(people);
   },
 
-  refusedPerson: async ({ server, launchOptions, contextOptions }, use) => {
-    const profiles: string[] = [];
-    const people: Person[] = [];
+  chromiumPerson: async ({ person }, use) => {
+    const using = await chromium.launch(inChromium);
+    await use((name) => person(name, { using }));
+    await using.close();
+  },
+
+  profile: async ({ server, launchOptions, contextOptions }, use) => {
+    const profiles: Profile[] = [];
+    await use(async (name, { preferences, ...options } = {}) => {
+      const profile = await Profile.make(name, server, { ...launchOptions, ...contextOptions, ...options }, preferences);
+      profiles.push(profile);
+      return profile;
+    });
+    await Promise.all(profiles.map((profile) => profile.remove()));
+    expectQuiet(profiles.flatMap(({ name, watches }) => watches.map((watch) => ({ name, watch }))));
+  },
+
+  refusedPerson: async ({ profile }, use) => {
     await use(async (name) => {
       // Only a profile's preferences refuse storage everywhere, workers included, as the person's own setting does.
-      const profile = await mkdtemp(path.join(tmpdir(), 'rly-e2e-profile-'));
-      profiles.push(profile);
-      await mkdir(path.join(profile, 'Default'));
       const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
-      await writeFile(path.join(profile, 'Default/Preferences'), JSON.stringify(preferences));
-      const context = await chromium.launchPersistentContext(profile, { ...launchOptions, ...contextOptions });
-      const watch = new Watch();
-      await watch.attach(context);
-      const person = new Person(name, server, context, watch, await context.newPage());
-      people.push(person);
-      return person;
+      return (await profile(name, { preferences })).start();
     });
-    await Promise.all(people.map((person) => person.context.close()));
-    await Promise.all(profiles.map((profile) => rm(profile, { recursive: true, force: true })));
-    expectQuiet(people);
   },
 
   alice: async ({ person }, use) => use(await person('Alice')),
@@ -81,7 +93,7 @@ export const test = base.extend<Fixtures>({
   carol: async ({ person }, use) => use(await person('Carol')),
 });
 
-function expectQuiet(people: Person[]): void {
+function expectQuiet(people: { name: string; watch: Watch }[]): void {
   const problems = people.flatMap(({ name, watch }) => watch.problems.map((problem) => `${name}: ${problem}`));
   expect(problems, 'console errors, uncaught errors and CSP reports').toEqual([]);
 }

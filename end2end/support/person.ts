@@ -33,6 +33,13 @@ export class Person {
     return new Person(this.name, this.server, this.context, this.watch, await this.context.newPage());
   }
 
+  /** Another tab of the same browser, with the same page. */
+  async secondTab(): Promise<Person> {
+    const tab = await this.newTab();
+    await tab.goto(this.page.url());
+    return tab;
+  }
+
   /** Closes every tab; nothing of this browser runs until [`reopen`]. */
   async closeTabs(): Promise<void> {
     await Promise.all(this.context.pages().map((page) => page.close()));
@@ -164,6 +171,11 @@ export class Person {
     await this.page.goto(link);
     await this.ready();
     await this.button('Open').click();
+  }
+
+  /** Sees the letter on the page. */
+  async reads(text: string): Promise<void> {
+    await expect(this.letter).toContainText(text);
   }
 
   /** Answers the letter on the page, and is in the conversation then. */

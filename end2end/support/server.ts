@@ -38,7 +38,12 @@ export class Server {
 
   /** The origin, as it is in links. */
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return this.env.RLY_PUBLIC_URL ?? `http://127.0.0.1:${this.port}`;
+  }
+
+  /** The process. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
   }
 
   /** What it has logged so far. */

@@ -16,6 +16,8 @@ use std::{
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{Event, EventTarget, MessageEvent, VisibilityState, Worker, WorkerOptions, WorkerType, window};
 
+/// What boot.js says in the worker's place if that cannot be loaded.
+const NOT_LOADED: &str = "not loaded";
 /// How many workers may die over one command before it counts as failed.
 const TRIES: u32 = 3;
 /// A worker that lived so long did not die of what its predecessor died of.
@@ -141,15 +143,7 @@ fn spawn(link: &Rc<RefCell<State>>) -> Result<Running, JsValue> {
         }
     });
     let weak = Rc::downgrade(link);
-    let on_error = Closure::<dyn FnMut(Event)>::new(move |_: Event| {
-        // Not now: this closure goes with the worker.
-        let weak: Weak<_> = weak.clone();
-        wasm_bindgen_futures::spawn_local(async move {
-            if let Some(link) = weak.upgrade() {
-                died(&link);
-            }
-        });
-    });
+    let on_error = Closure::<dyn FnMut(Event)>::new(move |_: Event| bury_soon(weak.clone()));
     worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
     worker.set_onmessageerror(Some(on_error.as_ref().unchecked_ref()));
@@ -174,6 +168,9 @@ fn heard(link: &Rc<RefCell<State>>, text: &str) {
         }
         return;
     }
+    if text == NOT_LOADED {
+        return bury_soon(Rc::downgrade(link));
+    }
     let Ok(message) = serde_json::from_str(text) else {
         return;
     };
@@ -192,6 +189,15 @@ fn heard(link: &Rc<RefCell<State>>, text: &str) {
             }
         }
     }
+}
+
+/// Not now: what hears of a worker's death goes with the worker.
+fn bury_soon(link: Weak<RefCell<State>>) {
+    wasm_bindgen_futures::spawn_local(async move {
+        if let Some(link) = link.upgrade() {
+            died(&link);
+        }
+    });
 }
 
 /// The worker failed to load, or panicked: its memory is lost, what it stored is not.

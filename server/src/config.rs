@@ -2,6 +2,7 @@
 
 use crate::{PublicUrl, TrustedProxies};
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use rly_relay::Limits;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 use thiserror::Error;
 
@@ -59,6 +60,16 @@ struct Options {
     #[arg(long, env = "RLY_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
 
+    /// Files of earlier keys, separated by commas: what was made with them is still taken
+    #[arg(
+        long,
+        env = "RLY_OLD_KEY_FILES",
+        value_name = "FILES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    old_key_files: String,
+
     /// Proxies whose X-Forwarded-For is believed: IP addresses and networks, separated by commas
     #[arg(
         long,
@@ -80,6 +91,18 @@ struct Options {
     /// Mail server, smtp://…; without it mail features say that mail is off
     #[arg(long, env = "RLY_SMTP_URL", value_name = "URL", hide_env_values = true)]
     smtp_url: Option<String>,
+
+    /// Other limits than the usual ones, as NAME=VALUE[,…]: sends_per_address, sends_per_peer,
+    /// registrations, shares, claims, proofs and vault_opens take EACH_SECOND/AT_ONCE (like 500/5000);
+    /// connections, queue_envelopes and queue_bytes take a number
+    #[arg(
+        long,
+        env = "RLY_LIMITS",
+        value_name = "LIST",
+        default_value = "",
+        hide_default_value = true
+    )]
+    limits: Limits,
 
     /// Folder of the built pages' files [default: `site` beside the executable's folder, or ./site]
     #[arg(long, env = "RLY_SITE_DIR", value_name = "FOLDER", global = true)]
@@ -115,7 +138,7 @@ pub enum Rooms {
 #[derive(Clone, Debug)]
 pub enum Task {
     /// Serve.
-    Serve(Config),
+    Serve(Box<Config>),
     /// Print the manifest of what this folder serves.
     Manifest(PathBuf),
     /// Compare a server with the manifest in this folder.
@@ -135,10 +158,14 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `None`: in the data folder.
     pub key_file: Option<PathBuf>,
+    /// Keys from before it.
+    pub old_key_files: Vec<PathBuf>,
     /// Who may tell a client's address.
     pub trusted_proxies: TrustedProxies,
     /// Who may make rooms.
     pub rooms: Rooms,
+    /// Bounds on use.
+    pub limits: Limits,
     /// What `build-web` made.
     pub site: PathBuf,
 }
@@ -185,7 +212,7 @@ impl Task {
         Self::read(std::env::args_os(), names, beside)
     }
 
-    fn read(
+    pub(crate) fn read(
         arguments: impl Iterator<Item = OsString>,
         mut variables: impl Iterator<Item = OsString>,
         site: Option<PathBuf>,
@@ -224,7 +251,7 @@ impl Task {
 impl Options {
     fn parse(self, site: Option<PathBuf>) -> Result<Task, ConfigError> {
         match &self.other {
-            None => self.serve(site).map(Task::Serve),
+            None => self.serve(site).map(Box::new).map(Task::Serve),
             Some(Other::Manifest) => self.folder(site).map(Task::Manifest),
             Some(Other::Verify { url }) => Ok(Task::Verify(url.clone(), self.folder(site)?)),
         }
@@ -275,8 +302,13 @@ impl Options {
             public_url: self.public_url,
             data_dir: self.data_dir,
             key_file: self.key_file,
+            old_key_files: (self.old_key_files.split(','))
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from)
+                .collect(),
             trusted_proxies: self.trusted_proxies,
             rooms: self.rooms,
+            limits: self.limits,
             site,
         })
     }
@@ -291,17 +323,30 @@ mod tests {
         Task::read(arguments, variables.iter().map(OsString::from), None)
     }
 
+    fn serves(arguments: &[&str], variables: &[&str]) -> Box<Config> {
+        match read(arguments, variables) {
+            Ok(Some(Task::Serve(config))) => config,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn defaults_are_those_of_the_contract() {
-        let task = read(&["--site", "s"], &["RLY_ADDR", "PATH"]).unwrap().unwrap();
-        let Task::Serve(config) = task else {
-            panic!("{task:?}")
-        };
+        let config = serves(&["--site", "s"], &["RLY_ADDR", "PATH"]);
         assert_eq!(config.addr.to_string(), "127.0.0.1:3000");
         assert_eq!(config.admin_addr.to_string(), "127.0.0.1:3001");
         assert_eq!(config.data_dir, PathBuf::from("./data"));
         assert_eq!(config.rooms, Rooms::Anyone);
         assert_eq!(config.public_url, None);
+        assert_eq!(config.limits, Limits::default());
+        assert!(config.old_key_files.is_empty());
+    }
+
+    #[test]
+    fn old_keys_are_a_list() {
+        let old = |list: &str| serves(&["--site", "s", "--old-key-files", list], &[]).old_key_files;
+        assert_eq!(old("a,b"), [PathBuf::from("a"), PathBuf::from("b")]);
+        assert!(old("").is_empty());
     }
 
     #[test]
@@ -313,6 +358,7 @@ mod tests {
             (&["--rooms", "some"], &[], "'some'"),
             (&["--public-url", "https://a/b"], &[], "https://a/b"),
             (&["--trusted-proxies", "1.2.3.4/99"], &[], "1.2.3.4/99"),
+            (&["--limits", "claims=5"], &[], "'claims=5' is no limit"),
             (&["--kafka-brokers", "a:1"], &[], "RLY_KAFKA_BROKERS"),
             (
                 &["--database-url", "postgres://u:hush@h/d"],

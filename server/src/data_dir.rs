@@ -76,20 +76,35 @@ impl DataDir {
         self.path.join(DATABASE)
     }
 
-    /// The server's keys, from `key_file` or the folder; made at the first start.
-    pub(crate) fn keyring(&self, key_file: Option<&Path>) -> Result<Keyring, DataDirError> {
+    /// The server's keys: the present one, from `key_file` or the folder, and earlier ones. The present
+    /// one is made at the first start, and in the folder also where it was moved away to be an earlier
+    /// one.
+    pub(crate) fn keyring(&self, key_file: Option<&Path>, old: &[PathBuf]) -> Result<Keyring, DataDirError> {
+        // First of all, so that a typing error in their names makes no key.
+        let old: Vec<(&PathBuf, Secret)> = (old.iter())
+            .map(|path| match read_key(path) {
+                Ok(secret) => Ok((path, secret?)),
+                Err(error) => Err(DataDirError::Key(path.clone(), error)),
+            })
+            .collect::<Result<_, _>>()?;
         let path = key_file.map_or_else(|| self.path.join(KEY), Path::to_path_buf);
         let secret = match read_key(&path) {
             Ok(secret) => secret?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.database().exists() {
+                let moved = key_file.is_none() && !old.is_empty();
+                if self.database().exists() && !moved {
                     return Err(DataDirError::KeyMissing(path, self.path.clone()));
                 }
                 make_key(&path).map_err(|error| DataDirError::Key(path.clone(), error))?
             }
             Err(error) => return Err(DataDirError::Key(path, error)),
         };
-        Keyring::from_secret(*secret).map_err(|_| DataDirError::KeyRefused(path))
+        let keyring = Keyring::from_secret(*secret).map_err(|_| DataDirError::KeyRefused(path))?;
+        old.into_iter().try_fold(keyring, |keyring, (path, secret)| {
+            keyring
+                .and_older(*secret)
+                .map_err(|_| DataDirError::KeyRefused(path.clone()))
+        })
     }
 }
 
@@ -143,10 +158,14 @@ mod tests {
         let path = temp.path().join("a/data");
         let data = DataDir::open(&path).unwrap();
         assert!(matches!(DataDir::open(&path), Err(DataDirError::InUse(_))));
-        let first = data.keyring(None).unwrap().fingerprint();
+        let first = data.keyring(None, &[]).unwrap().fingerprint();
         assert_eq!((mode(&path), mode(&path.join(KEY))), (0o700, 0o600));
         drop(data);
-        let again = DataDir::open(&path).unwrap().keyring(None).unwrap().fingerprint();
+        let again = DataDir::open(&path)
+            .unwrap()
+            .keyring(None, &[])
+            .unwrap()
+            .fingerprint();
         assert_eq!(first, again);
     }
 
@@ -157,9 +176,42 @@ mod tests {
         let key = temp.path().join("k");
         for size in [0, 31, 33] {
             fs::write(&key, vec![1; size]).unwrap();
-            assert!(matches!(data.keyring(Some(&key)), Err(DataDirError::KeySize(_))));
+            assert!(matches!(
+                data.keyring(Some(&key), &[]),
+                Err(DataDirError::KeySize(_))
+            ));
+            let old = [key.clone()];
+            assert!(matches!(data.keyring(None, &old), Err(DataDirError::KeySize(_))));
         }
         fs::write(data.database(), "").unwrap();
-        assert!(matches!(data.keyring(None), Err(DataDirError::KeyMissing(..))));
+        assert!(matches!(
+            data.keyring(None, &[]),
+            Err(DataDirError::KeyMissing(..))
+        ));
+    }
+
+    #[test]
+    fn a_key_that_was_moved_away_is_followed_by_a_new_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let data = DataDir::open(temp.path()).unwrap();
+        let first = data.keyring(None, &[]).unwrap().fingerprint();
+        fs::write(data.database(), "").unwrap();
+        let old = [temp.path().join("server.key.1")];
+        // Not yet moved.
+        assert!(matches!(data.keyring(None, &old), Err(DataDirError::Key(..))));
+        fs::rename(temp.path().join(KEY), &old[0]).unwrap();
+        assert!(matches!(
+            data.keyring(None, &[]),
+            Err(DataDirError::KeyMissing(..))
+        ));
+        // A name of one's own may be a typing error.
+        let own = temp.path().join("own.key");
+        assert!(matches!(
+            data.keyring(Some(&own), &old),
+            Err(DataDirError::KeyMissing(..))
+        ));
+        let second = data.keyring(None, &old).unwrap().fingerprint();
+        assert_ne!(first, second);
+        assert_eq!(second, data.keyring(None, &old).unwrap().fingerprint());
     }
 }

@@ -12,6 +12,8 @@ mod content;
 mod data_dir;
 mod error;
 mod fixed;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod headers;
 mod html;
 mod listen;

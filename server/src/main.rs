@@ -15,7 +15,7 @@ const CANNOT_START: u8 = 2;
 
 fn main() -> ExitCode {
     let outcome = match Task::from_process() {
-        Ok(Some(Task::Serve(config))) => run(config),
+        Ok(Some(Task::Serve(config))) => run(*config),
         Ok(Some(Task::Manifest(site))) => print_manifest(&site),
         Ok(Some(Task::Verify(url, site))) => compare(&url, &site),
         Ok(None) => Ok(ExitCode::SUCCESS),

@@ -69,19 +69,20 @@ impl TrustedProxies {
     /// proxy appends whom it saw. Without a trusted proxy the header is not looked at.
     pub(crate) fn client(&self, Remote(remote): Remote, headers: &HeaderMap) -> IpAddr {
         let mut client = remote.to_canonical();
-        let told: Vec<&str> = headers
+        // Bytes: what the client wrote before its proxy need not be text.
+        let told: Vec<&[u8]> = headers
             .get_all("x-forwarded-for")
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         for hop in told.into_iter().rev() {
             if !self.trusts(client) {
                 break;
             }
-            match hop.trim().parse::<IpAddr>() {
-                Ok(ip) => client = ip.to_canonical(),
-                Err(_) => break,
+            let hop = core::str::from_utf8(hop).ok();
+            match hop.and_then(|hop| hop.trim().parse::<IpAddr>().ok()) {
+                Some(ip) => client = ip.to_canonical(),
+                None => break,
             }
         }
         client
@@ -117,6 +118,8 @@ mod tests {
             client("10.0.0.0/8", "10.1.1.1", &["8.8.8.8, nonsense"]),
             "10.1.1.1"
         );
+        // A client may write what it likes; the proxy adds to it.
+        assert_eq!(client("10.0.0.0/8", "10.1.1.1", &["\u{e9}, 9.9.9.9"]), "9.9.9.9");
         assert_eq!(client("10.0.0.0/8", "10.1.1.1", &[]), "10.1.1.1");
         assert_eq!(client("10.0.0.0/8", "::ffff:10.1.1.1", &["9.9.9.9"]), "9.9.9.9");
         assert_eq!(

@@ -6,7 +6,7 @@ use crate::{
     listen::listen,
     public_router,
 };
-use rly_relay::{Limits, Relay, RelayConfig, SqliteStore, SystemClock};
+use rly_relay::{Relay, RelayConfig, SqliteStore, SystemClock};
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -72,7 +72,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         _ => site,
     };
     let data = DataDir::open(&config.data_dir)?;
-    let keyring = data.keyring(config.key_file.as_deref())?;
+    let keyring = data.keyring(config.key_file.as_deref(), &config.old_key_files)?;
     let (public_listener, addr) = bind(config.addr).await?;
     let (admin_listener, admin_addr) = bind(config.admin_addr).await?;
     let public = match config.public_url {
@@ -80,7 +80,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         None => PublicUrl::of_listener(addr)?,
     };
 
-    let limits = Limits::default();
+    let limits = config.limits;
     let connections = limits.connections + HTTP_CONNECTIONS;
     let database = data.database();
     let store = SqliteStore::open(&database)

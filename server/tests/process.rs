@@ -4,296 +4,27 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Key, make_site};
-use futures_util::{SinkExt, StreamExt};
+use common::{
+    Key,
+    process::{Place, Socket, delivered, envelope},
+};
+use futures_util::SinkExt;
 use rly_protocol::{
-    EnvelopeId, ErrorCode,
-    api::Registered,
+    ErrorCode,
     frame::{ClientFrame, Proof, ServerFrame},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::Output,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, client_async,
+    client_async,
     tungstenite::{self, Message, client::IntoClientRequest},
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A folder with site and data, and the options that every start has.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        make_site(&folder.path().join("site"));
-        Self(folder)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.0.path().join("data")
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rly-server"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RLY_")) {
-            command.env_remove(name);
-        }
-        command
-            .current_dir(self.0.path())
-            .env("RLY_ADDR", "127.0.0.1:0")
-            .env("RLY_ADMIN_ADDR", "127.0.0.1:0")
-            .env("RLY_DATA_DIR", self.data())
-            .env("RLY_SITE_DIR", self.0.path().join("site"))
-            .env("RUST_LOG", "info")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn start(&self) -> Server {
-        Server::of(self.command())
-    }
-
-    /// Runs a start that must fail, and gives what was said.
-    fn refused(&self, change: impl FnOnce(&mut Command)) -> String {
-        let mut command = self.command();
-        change(&mut command);
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command.output().unwrap();
-        let said = String::from_utf8(stderr).unwrap();
-        assert_eq!(status.code(), Some(2), "{said}");
-        assert!(stdout.is_empty());
-        let lines: Vec<_> = said
-            .lines()
-            .filter(|line| line.starts_with("rly-server: "))
-            .collect();
-        assert_eq!(lines.len(), 1, "{said}");
-        lines[0].to_owned()
-    }
-}
-
-struct Server {
-    process: Child,
-    origin: String,
-    admin: String,
-}
-
-impl Server {
-    fn of(mut command: Command) -> Self {
-        let mut process = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let origin = line
-            .trim_end()
-            .strip_prefix("Rly Chat is ready: ")
-            .unwrap_or_else(|| {
-                let mut said = String::new();
-                std::io::Read::read_to_string(process.stderr.as_mut().unwrap(), &mut said).unwrap();
-                panic!("not ready: {said}")
-            });
-        let mut log = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("admin=") {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).unwrap(), 0);
-        }
-        let admin = line
-            .split("admin=")
-            .nth(1)
-            .unwrap()
-            .split_whitespace()
-            .next()
-            .unwrap();
-        // Whoever does not read a pipe blocks its writer.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self {
-            origin: origin.into(),
-            admin: admin.into(),
-            process,
-        }
-    }
-
-    fn host(&self) -> &str {
-        self.origin.strip_prefix("http://").unwrap()
-    }
-
-    /// One request by hand: status and body.
-    async fn http(&self, host: &str, request: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(host).await.unwrap();
-        let text = format!(
-            "{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        timeout(PATIENCE, stream.read_to_string(&mut answer))
-            .await
-            .unwrap()
-            .unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let body = answer.split_once("\r\n\r\n").unwrap().1;
-        (status, body.to_owned())
-    }
-
-    async fn register(&self, key: &Key) -> Registered {
-        let body = json!({"reader_key": key.json()}).to_string();
-        let (status, body) = self.http(self.host(), "POST /api/register_sim", &body).await;
-        assert_eq!(status, 200, "{body}");
-        serde_json::from_str(&body).unwrap()
-    }
-
-    async fn socket(&self) -> Socket {
-        Socket::open(self, None).await
-    }
-
-    async fn metric(&self, name: &str) -> u64 {
-        let (_, text) = self.http(&self.admin, "GET /metrics", "").await;
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(&format!("{name} ")))
-            .unwrap();
-        line.split(' ').nth(1).unwrap().parse().unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status()
-            .unwrap();
-        assert!(sent.success());
-    }
-
-    fn wait(mut self) -> Option<i32> {
-        self.process.wait().unwrap().code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    nonce: [u8; 32],
-    origin: String,
-}
-
-impl Socket {
-    async fn open(server: &Server, receive_buffer: Option<u32>) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        if let Some(bytes) = receive_buffer {
-            socket.set_recv_buffer_size(bytes).unwrap();
-        }
-        let tcp = socket.connect(server.host().parse().unwrap()).await.unwrap();
-        let mut request = format!("ws://{}/ws", server.host())
-            .into_client_request()
-            .unwrap();
-        request
-            .headers_mut()
-            .insert("origin", server.origin.parse().unwrap());
-        let (stream, _) = client_async(request, MaybeTlsStream::Plain(tcp)).await.unwrap();
-        let mut socket = Self {
-            stream,
-            nonce: [0; 32],
-            origin: server.origin.clone(),
-        };
-        match socket.next().await {
-            Some(ServerFrame::Hello {
-                min: 1,
-                max: 1,
-                nonce,
-                ..
-            }) => socket.nonce = nonce,
-            other => panic!("no hello but {other:?}"),
-        }
-        socket
-    }
-
-    async fn send(&mut self, frame: ClientFrame) {
-        self.stream
-            .send(Message::Binary(frame.to_message()))
-            .await
-            .unwrap();
-    }
-
-    /// The next frame; `None` once the socket is closed.
-    async fn next(&mut self) -> Option<ServerFrame> {
-        loop {
-            match timeout(PATIENCE, self.stream.next()).await.expect("silence")? {
-                Ok(Message::Binary(frame)) => return Some(ServerFrame::from_message(frame).unwrap()),
-                Ok(Message::Close(_)) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    async fn subscribe(&mut self, key: &Key, mailbox: &Registered) {
-        let (queue, proof) = (
-            mailbox.queue,
-            key.prove(&self.origin, &self.nonce, &mailbox.queue),
-        );
-        self.send(ClientFrame::Subscribe { req: 1, queue, proof }).await;
-        match self.next().await {
-            Some(ServerFrame::Subscribed { req: 1, .. }) => {}
-            other => panic!("not subscribed but {other:?}"),
-        }
-    }
-
-    /// Reads until the goodbye, then until the close.
-    async fn goodbye(mut self) -> ErrorCode {
-        loop {
-            match self.next().await {
-                Some(ServerFrame::Goodbye { code, .. }) => {
-                    assert!(self.next().await.is_none(), "a frame after the goodbye");
-                    return ErrorCode::from_number(code).unwrap();
-                }
-                Some(_) => {}
-                None => panic!("closed without a goodbye"),
-            }
-        }
-    }
-}
-
-fn envelope(mailbox: &Registered, n: u32, size: usize) -> ClientFrame {
-    let mut id = [0; 16];
-    id[..4].copy_from_slice(&n.to_be_bytes());
-    ClientFrame::Send {
-        req: n,
-        address: mailbox.address,
-        id: EnvelopeId(id),
-        body: Bytes::from(vec![n as u8; size]),
-    }
-}
-
-fn delivered(frame: Option<ServerFrame>) -> (u64, Bytes) {
-    match frame {
-        Some(ServerFrame::Deliver { seq, body, .. }) => (seq, body),
-        other => panic!("no delivery but {other:?}"),
-    }
-}
 
 #[tokio::test]
 async fn messages_arrive_in_order_and_outlive_a_kill() {
@@ -529,6 +260,7 @@ fn help_explains_every_option() {
         "DATABASE_URL",
         "KAFKA_BROKERS",
         "KEY_FILE",
+        "OLD_KEY_FILES",
         "TRUSTED_PROXIES",
         "ROOMS",
         "NODE_ID",

@@ -96,6 +96,9 @@ pub fn PhaseBanner() -> impl IntoView {
         Phase::StorageDamaged => view! {
             <div class="banner" role="alert">
                 <p>{t.storage_damaged}</p>
+                <a class="button" href="/settings">
+                    {t.settings}
+                </a>
             </div>
         }
         .into_any(),

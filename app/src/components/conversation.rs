@@ -56,7 +56,13 @@ fn Shown(id: String, view: Memo<Option<ConversationView>>) -> impl IntoView {
     let is = move |test: fn(&ConversationView) -> bool| view.with(|view| view.as_ref().is_some_and(test));
     let verified = Memo::new(move |_| is(|c| c.verified));
     let blocked = Memo::new(move |_| is(|c| c.blocked));
-    let rejoining = Memo::new(move |_| is(|c| c.rejoining));
+    let note = Memo::new(move |_| {
+        if is(|c| c.unreachable) {
+            Some(t.unreachable_note)
+        } else {
+            is(|c| c.rejoining).then_some(t.rejoining_note)
+        }
+    });
     let name = move || view.with(|view| view.as_ref().map(|c| c.name.clone()));
     let list_of = id.clone();
     let id = StoredValue::new(id);
@@ -79,7 +85,7 @@ fn Shown(id: String, view: Memo<Option<ConversationView>>) -> impl IntoView {
             <ConversationMenu id=id.get_value() view=view />
         </div>
         {move || {
-            rejoining.get().then(|| view! { <p class="notice thin" role="status">{t.rejoining_note}</p> })
+            note.get().map(|words| view! { <p class="notice thin" role="status">{words}</p> })
         }}
         <MessageList conversation=list_of />
         {move || {

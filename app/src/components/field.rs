@@ -1,5 +1,6 @@
 //! Text boxes. What was typed before hydration stays: a box adopts what the page already holds, and
-//! only then follows its signal.
+//! only then follows its signal. None may be filled in by the browser: it would keep what is typed
+//! in its profile in the clear, also for opening the tab again.
 
 use crate::text::text;
 use leptos::{html, prelude::*};
@@ -16,9 +17,6 @@ pub fn TextField(
     /// A word of help.
     #[prop(optional)]
     hint: &'static str,
-    /// What a browser may fill in.
-    #[prop(default = "off")]
-    autocomplete: &'static str,
 ) -> impl IntoView {
     let node = NodeRef::<html::Input>::new();
     Effect::new(move |adopted: Option<bool>| {
@@ -39,7 +37,7 @@ pub fn TextField(
             <input
                 id=id
                 type="text"
-                autocomplete=autocomplete
+                autocomplete="off"
                 maxlength="128"
                 dir="auto"
                 aria-describedby=described

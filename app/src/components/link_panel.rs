@@ -93,6 +93,7 @@ pub fn LinkPanel(
                         id="invite-link"
                         type="text"
                         readonly
+                        autocomplete="off"
                         value=link
                         node_ref=field
                         on:focus=move |_| {

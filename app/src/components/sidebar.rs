@@ -266,6 +266,8 @@ fn InviteLine(invite: InviteView, share: Open<Share>) -> impl IntoView {
         InviteState::Open => (t.works_until)(&Local::here(invite.expires_at).moment(t, now)),
         InviteState::Opened { at } => (t.opened_at)(&Local::here(at).moment(t, now)),
         InviteState::Expired => t.link_over.into(),
+        InviteState::Unreadable { at } => (t.link_unreadable)(&Local::here(at).moment(t, now)),
+        InviteState::Gone => t.link_gone.into(),
     };
     let is_open = invite.state == InviteState::Open;
     let title = invite

@@ -66,7 +66,7 @@ fn CreateForm() -> impl IntoView {
             }
         >
             <p>{t.create_lead}</p>
-            <TextField id="sim-name" label=t.your_name value=name hint=t.name_hint autocomplete="nickname" />
+            <TextField id="sim-name" label=t.your_name value=name hint=t.name_hint />
             <Secret id="sim-password" label=t.password_optional value=password hint=t.password_hint />
             <Alert words=job.error />
             <div class="actions">

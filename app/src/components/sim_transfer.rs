@@ -1,7 +1,10 @@
 use super::{Alert, CopyButton, Dialog, Qr, Secret};
-use crate::{state::Job, text::text};
+use crate::{
+    state::{Job, messenger},
+    text::text,
+};
 use leptos::prelude::*;
-use rly_view::{Answer, Command, FailureCode};
+use rly_view::{Answer, Command, FailureCode, Phase};
 
 /// Shows the SIM, sealed, for another device.
 #[component]
@@ -11,6 +14,13 @@ pub fn SimTransfer() -> impl IntoView {
     let password = RwSignal::new(String::new());
     let code = RwSignal::new(None::<String>);
     let close = Callback::new(move |()| code.set(None));
+    let messenger = messenger();
+    // The other device has it: what is said about that must not be covered.
+    Effect::new(move || {
+        if messenger.phase() == Phase::Replaced {
+            code.set(None);
+        }
+    });
     let show = move || {
         let secret = password.get_untracked();
         if secret.is_empty() {
@@ -50,7 +60,13 @@ pub fn SimTransfer() -> impl IntoView {
                             <Qr value=code.clone() label=t.sim_qr />
                             <div class="field">
                                 <label for="sim-code">{t.sim_code}</label>
-                                <textarea id="sim-code" rows="4" readonly prop:value=shown.clone()></textarea>
+                                <textarea
+                                    id="sim-code"
+                                    rows="4"
+                                    readonly
+                                    autocomplete="off"
+                                    prop:value=shown.clone()
+                                ></textarea>
                             </div>
                             <div class="actions">
                                 <CopyButton

@@ -154,13 +154,7 @@ pub fn Letter() -> impl IntoView {
                                 note=Signal::derive(move || letter.with(|letter| lengths::hint(t, letter)))
                             />
                             <div class="pair">
-                                <TextField
-                                    id="name"
-                                    label=t.your_name
-                                    value=name
-                                    hint=t.name_hint
-                                    autocomplete="nickname"
-                                />
+                                <TextField id="name" label=t.your_name value=name hint=t.name_hint />
                                 <div class="field">
                                     <label for="lives">{t.link_lives}</label>
                                     <select id="lives" node_ref=lives>

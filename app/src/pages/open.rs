@@ -368,13 +368,7 @@ fn ReplyForm(id: String, has_letter: bool) -> impl IntoView {
                     .get()
                     .then(|| {
                         view! {
-                            <TextField
-                                id="name"
-                                label=t.your_name
-                                value=name
-                                hint=t.name_hint
-                                autocomplete="nickname"
-                            />
+                            <TextField id="name" label=t.your_name value=name hint=t.name_hint />
                             <p class="hint">{t.reply_note}</p>
                         }
                     })

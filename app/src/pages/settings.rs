@@ -92,7 +92,7 @@ fn Identity() -> impl IntoView {
                     save();
                 }
             >
-                <TextField id="name" label=t.your_name value=name hint=t.name_hint autocomplete="nickname" />
+                <TextField id="name" label=t.your_name value=name hint=t.name_hint />
                 <Alert words=naming.error />
                 <div class="actions">
                     <button type="submit" class="button" disabled=move || naming.blocked()>

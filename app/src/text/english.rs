@@ -6,7 +6,7 @@ use rly_protocol::ErrorCode;
 use rly_view::{FailureCode, Note};
 
 const STORAGE_DAMAGED: &str = "What is kept in this browser is damaged. Nothing of it was changed. Restore your browser's \
-                               data, or delete this site's data and import your SIM.";
+                               data; or delete everything in this browser in the settings, and import your SIM.";
 
 /// The texts in English.
 pub static ENGLISH: Text = Text {
@@ -130,6 +130,8 @@ pub static ENGLISH: Text = Text {
                 RLY_PUBLIC_URL set to an address that they can reach; the README tells how.",
     opened_at: |when| format!("Opened at {when}, not answered yet"),
     link_over: "Expired without being opened",
+    link_unreadable: |when| format!("Answered at {when} by something unreadable. Make a new link."),
+    link_gone: "The server no longer knows this link. Make a new one.",
     link_withdrawn: "This link was withdrawn. Nobody can open it any more.",
 
     export_title: "Answers come only to this browser",
@@ -198,6 +200,7 @@ pub static ENGLISH: Text = Text {
     },
     new_messages: "New messages",
     loading: "Loading …",
+    not_loaded: "This page could not be loaded. Check your connection and try again.",
     no_sim_title: "Start with a letter",
     no_sim: "There is no SIM in this browser yet. It is made with your first letter, or right now. If you have \
              one already, bring its file.",
@@ -212,6 +215,7 @@ pub static ENGLISH: Text = Text {
     show_link: "Show link",
     remove: "Remove",
     blocked_note: "You blocked this contact. Nothing they write reaches you.",
+    unreachable_note: "This contact cannot be reached here any more. To go on, send them a new link.",
     rejoining_note: "New keys are being agreed on. Your messages wait and go out by themselves.",
     restoring: "Fetching your contacts …",
     state_sending: "Sending",

@@ -131,6 +131,8 @@ pub struct Text {
     pub only_here: &'static str,
     pub opened_at: fn(&str) -> String,
     pub link_over: &'static str,
+    pub link_unreadable: fn(&str) -> String,
+    pub link_gone: &'static str,
     pub link_withdrawn: &'static str,
 
     // Saving the SIM.
@@ -186,6 +188,7 @@ pub struct Text {
     pub unread: fn(u32) -> String,
     pub new_messages: &'static str,
     pub loading: &'static str,
+    pub not_loaded: &'static str,
     pub no_sim_title: &'static str,
     pub no_sim: &'static str,
     pub no_conversations: &'static str,
@@ -199,6 +202,7 @@ pub struct Text {
     pub show_link: &'static str,
     pub remove: &'static str,
     pub blocked_note: &'static str,
+    pub unreachable_note: &'static str,
     pub rejoining_note: &'static str,
     pub restoring: &'static str,
     pub state_sending: &'static str,

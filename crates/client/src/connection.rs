@@ -75,6 +75,8 @@ pub(crate) struct Link {
     pending: BTreeMap<Req, Purpose>,
     tickets: BTreeMap<QueueId, Ticket>,
     deleting: BTreeSet<QueueId>,
+    /// Mailboxes of ours that the server does not let us read, and will not.
+    lost: BTreeSet<QueueId>,
     heard_at: Timestamp,
     /// Until when the answer to a ping has to come.
     pong_due: Option<Timestamp>,
@@ -91,6 +93,11 @@ impl Link {
             LinkState::Online => Connection::Online,
             LinkState::NeedsNewer => Connection::NeedsNewer,
         }
+    }
+
+    /// Whether the server no longer lets us read this mailbox of ours.
+    pub fn has_lost(&self, queue: &QueueId) -> bool {
+        self.lost.contains(queue)
     }
 
     fn due(&self) -> Option<Timestamp> {
@@ -152,7 +159,7 @@ impl Machine {
     }
 
     /// Gives the connection up and tries again later.
-    fn wait_and_retry(&mut self, cx: &mut Cx, at_least: Option<Duration>) {
+    pub(crate) fn wait_and_retry(&mut self, cx: &mut Cx, at_least: Option<Duration>) {
         self.forget_connection(cx);
         let backoff = BACKOFF_MS
             .saturating_mul(1 << self.link.attempt.min(10))
@@ -205,6 +212,13 @@ impl Machine {
     }
 
     pub(crate) fn socket_frame(&mut self, cx: &mut Cx, message: Bytes) {
+        // What was still under way when the connection was given up. It comes again on the next one.
+        if matches!(
+            self.link.state,
+            LinkState::Idle | LinkState::Waiting | LinkState::NeedsNewer
+        ) {
+            return;
+        }
         self.link.heard_at = cx.now;
         self.link.pong_due = None;
         let Ok(frame) = ServerFrame::from_message(message) else {
@@ -233,10 +247,10 @@ impl Machine {
                 queue,
                 seq,
                 kind,
-                id,
                 body,
+                ..
             } => {
-                self.delivered(cx, queue, kind, id, &body);
+                self.delivered(cx, queue, kind, &body);
                 // Effects wait for the batch to be stored: what is acknowledged is safe here.
                 cx.out
                     .effects
@@ -266,6 +280,7 @@ impl Machine {
                     }
                     Some(Purpose::Subscribe { .. }) => {
                         self.link.tickets.insert(queue, ticket);
+                        self.state_dirty |= self.link.lost.remove(&queue);
                     }
                     _ => {}
                 }
@@ -429,7 +444,9 @@ impl Machine {
                 let had_ticket = self.link.tickets.remove(&queue).is_some();
                 if had_ticket && matches!(code, Some(ErrorCode::TicketExpired | ErrorCode::ProofInvalid)) {
                     self.subscribe_mailbox(cx, queue, reader_salt);
-                } else if !wait.is_zero() {
+                } else if wait.is_zero() {
+                    self.link.lost.insert(queue);
+                } else {
                     cx.out.effects.push(Effect::CloseSocket);
                     self.wait_and_retry(cx, Some(wait));
                 }

@@ -13,10 +13,26 @@ use crate::{
 use core::{cell::OnceCell, mem};
 use rly_protocol::{QueueId, Timestamp, frame::Req, to_base64url};
 use rly_view::{FromWorker, MessageState};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Ids of the latest messages and envelopes that are kept to know doubles.
 const SEEN: u16 = 2048;
+
+/// Groups of before that are remembered.
+const FORMER: usize = 16;
+
+/// The start of a hash: names bytes without keeping them.
+pub(crate) fn short_hash(bytes: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    short
+}
+
+/// Names a group.
+pub(crate) fn group_tag(group_id: &[u8]) -> [u8; 16] {
+    short_hash(group_id)
+}
 
 /// Ids seen lately, in a ring.
 #[derive(Default)]
@@ -94,9 +110,11 @@ impl Conversation {
             active: 0,
             groups: vec![None; contact.routes.len()],
             rejoin: None,
+            former: Vec::new(),
             in_stream: [0; 8],
             in_seq: 0,
             in_hash: [0; 32],
+            missing: Vec::new(),
             out_stream: cx.random(),
             out_seq: 0,
             out_hash: [0; 32],
@@ -124,6 +142,10 @@ impl Conversation {
     }
 
     pub fn clock_set_back(&mut self, now: Timestamp) {
+        if let Some(pending) = &mut self.local.rejoin {
+            self.local_dirty |= pending.asked_at > now;
+            pending.asked_at = pending.asked_at.min(now);
+        }
         for at in [&mut self.retry_at, &mut self.held_since, &mut self.rejoin_at] {
             *at = at.map(|at| at.min(now));
         }
@@ -210,7 +232,11 @@ impl Conversation {
         let Some(tag) = self.local.groups.get_mut(route).and_then(Option::take) else {
             return;
         };
-        self.groups.remove(&tag);
+        if let Some(group) = self.groups.remove(&tag) {
+            self.local.former.push(group_tag(&group.group_id()));
+            let surplus = self.local.former.len().saturating_sub(FORMER);
+            self.local.former.drain(..surplus);
+        }
         cx.out.changes.delete_prefix(key(table::MLS, &[&self.id, &tag]));
         self.local_dirty = true;
     }

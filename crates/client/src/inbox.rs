@@ -2,39 +2,44 @@
 
 use crate::{
     context::{Cx, SimState},
-    conversation::Conversation,
+    conversation::{Conversation, group_tag, short_hash},
     envelope::Parcel,
-    inner::{self, Inner, Receipt},
+    inner::{self, Inner, Missing, Receipt},
     io::table,
     machine::Machine,
     parse::checked_name,
-    record::{ContentRecord, key, put},
+    record::{Cargo, ContentRecord, key, put},
 };
 use bytes::Bytes;
 use rly_crypto::{MlsError, Received};
 use rly_protocol::{
-    Decode, DecodeError, EnvelopeId, QueueId, Timestamp,
+    Decode, DecodeError, PublicKey, QueueId, Timestamp,
     frame::{Kind, Notice},
 };
+use rly_view::card::SignedCard;
 
 /// Messages that may wait for an earlier one,
 const HELD_MAX: usize = 64;
 /// and how long, in seconds, before the gap is shown.
 const HELD_SECONDS: u64 = 10;
+/// Stretches of missing messages that are told apart.
+const MISSING: usize = 32;
 
 impl Conversation {
     /// Takes an envelope from one of the routes' mailboxes.
-    pub fn receive(&mut self, cx: &mut Cx, me: &SimState, route: usize, id: &EnvelopeId, body: &[u8]) {
-        if self.contact.blocked || !self.note_seen(cx, id.0) {
-            return;
-        }
-        let Some(own_route) = self.contact.routes.get(route) else {
+    pub fn receive(&mut self, cx: &mut Cx, me: &SimState, route: usize, body: &[u8]) {
+        let Some(own_route) = self.contact.routes.get(route).filter(|_| !self.contact.blocked) else {
             return;
         };
         // Not sealed with our outer key: not from anybody who has our card.
         let Ok(plain) = own_route.own_outer_key().open(body) else {
             return;
         };
+        // A sender repeats the same bytes, and nobody else can make any: known by their hash, a
+        // repetition stays one under whatever id it is delivered.
+        if !self.note_seen(cx, short_hash(body)) {
+            return;
+        }
         if core::mem::take(&mut self.local.gone) {
             self.local_dirty = true;
         }
@@ -49,10 +54,15 @@ impl Conversation {
                 self.receive_rejoin(cx, me, route, number, &sim_key, &key_package, &signature);
             }
             Ok(Parcel::Welcome { number, welcome }) => self.receive_welcome(cx, me, route, number, &welcome),
-            // The route exists: its Join was taken. This one is a repetition.
-            Ok(Parcel::Join { .. }) => {}
+            // The route exists: its Join was taken. This one is a repetition, or of somebody else who
+            // has seen the same card.
+            Ok(Parcel::Join { card, .. }) => {
+                if sender_of(&card) != Some(self.contact.sim_key) {
+                    self.add_note(cx, ContentRecord::Unreadable);
+                }
+            }
             Err(DecodeError::Invalid) => self.add_newer(cx),
-            Err(_) => {}
+            Err(_) => self.add_note(cx, ContentRecord::Unreadable),
         }
     }
 
@@ -62,12 +72,20 @@ impl Conversation {
     }
 
     fn receive_mls(&mut self, cx: &mut Cx, route: usize, message: &[u8]) {
-        // Without a group the Welcome is still to come; the sender keeps what had no receipt.
-        let Some(group) = self.group_of(route) else { return };
-        match group.process(message) {
+        // Without a group the Welcome is still to come; the sender keeps what had no receipt. Where
+        // it writes for long without having sent one, the re-join or its answer was lost.
+        let Some(group) = self.group_of(route) else {
+            return self.renew_rejoin(cx.now);
+        };
+        let received = group.process(message);
+        if received.is_ok() {
+            self.heard(cx);
+        }
+        match received {
             Ok(Received::Message(plain)) => self.receive_plain(cx, &plain),
-            // A message of the group before a re-join: what had no receipt comes again in the new one.
-            Ok(Received::Commit) | Err(MlsError::OtherGroup) => {}
+            Ok(Received::Commit) => {}
+            // A message of a group before a re-join: what had no receipt comes again in the new one.
+            Err(MlsError::OtherGroup) if self.is_former(message) => {}
             Err(MlsError::Refused | MlsError::WrongMember) => self.add_note(cx, ContentRecord::Unreadable),
             Err(_) => {
                 // The two ends no longer share a state: an old profile was put back, or somebody
@@ -106,11 +124,12 @@ impl Conversation {
             self.release_held(cx);
             self.local.in_stream = message.stream;
             (self.local.in_seq, self.local.in_hash) = (0, [0; 32]);
+            self.local.missing.clear();
             self.local_dirty = true;
         }
         self.receipt_due = true;
         if message.seq <= self.local.in_seq {
-            return;
+            return self.take_late(cx, message);
         }
         if message.seq == self.local.in_seq + 1 {
             self.take_in(cx, message);
@@ -136,6 +155,10 @@ impl Conversation {
         }
         (self.local.in_seq, self.local.in_hash) = (message.seq, message.hash());
         self.local_dirty = true;
+        self.show(cx, message);
+    }
+
+    fn show(&mut self, cx: &mut Cx, message: Inner) {
         if self.note_seen(cx, message.id) {
             let content = match message.text() {
                 Some(text) => ContentRecord::Text { text },
@@ -146,8 +169,52 @@ impl Conversation {
         }
     }
 
+    /// A message whose gap is shown already: better late than never.
+    fn take_late(&mut self, cx: &mut Cx, message: Inner) {
+        let Some(at) = self.local.missing.iter().position(|m| m.contains(message.seq)) else {
+            // The place is taken. By something else: the sender runs in an old state.
+            if !self.seen.contains(&message.id) {
+                self.add_note(cx, ContentRecord::Fork);
+                self.show(cx, message);
+            }
+            return;
+        };
+        let gap = self.local.missing.remove(at);
+        let rest = [
+            Missing {
+                first: gap.first,
+                last: message.seq - 1,
+            },
+            Missing {
+                first: message.seq + 1,
+                last: gap.last,
+            },
+        ];
+        for rest in rest.into_iter().rev().filter(|rest| rest.first <= rest.last) {
+            self.local.missing.insert(at, rest);
+        }
+        self.local_dirty = true;
+        self.show(cx, message);
+    }
+
+    /// Notes what was waited for in vain, for the receipts. Of very many stretches the first become
+    /// one: what is sent again without need is known by its id.
+    fn note_missing(&mut self, first: u64, last: u64) {
+        let missing = &mut self.local.missing;
+        missing.push(Missing { first, last });
+        if missing.len() > MISSING {
+            let first = missing.remove(0);
+            if let Some(second) = missing.first_mut() {
+                second.first = first.first;
+            }
+        }
+        self.receipt_due = true;
+    }
+
     fn take_held(&mut self, cx: &mut Cx) {
-        while let Some(message) = self.held.remove(&(self.local.in_seq + 1)) {
+        // A number is the contact's choice: after the last one there is none.
+        while let Some(message) = (self.local.in_seq.checked_add(1)).and_then(|next| self.held.remove(&next))
+        {
             cx.out.changes.delete(self.held_key(message.seq));
             self.take_in(cx, message);
         }
@@ -163,7 +230,7 @@ impl Conversation {
             .first_key_value()
             .map(|(seq, message)| (*seq, message.previous))
         {
-            let missing = seq.saturating_sub(self.local.in_seq + 1);
+            let missing = seq.saturating_sub(self.local.in_seq.saturating_add(1));
             if missing > 0 {
                 self.add_note(
                     cx,
@@ -171,11 +238,42 @@ impl Conversation {
                         missing: u32::try_from(missing).unwrap_or(u32::MAX),
                     },
                 );
+                self.note_missing(self.local.in_seq + 1, seq - 1);
                 (self.local.in_seq, self.local.in_hash) = (seq - 1, previous);
             }
             self.take_held(cx);
         }
         self.held_since = None;
+    }
+
+    /// The contact has our group: what answered its link is not needed any more.
+    pub fn heard(&mut self, cx: &mut Cx) {
+        let joins: Vec<u64> = self
+            .outbox
+            .iter()
+            .filter(|(_, row)| row.join)
+            .map(|(n, _)| *n)
+            .collect();
+        for n in joins {
+            let Some(mut row) = self.outbox.get(&n).cloned() else {
+                continue;
+            };
+            match &row.cargo {
+                Cargo::Control { .. } => self.delete_out(cx, n),
+                // The server has it, or it was given up: from here on a text like any other.
+                Cargo::Text { failed, .. } => {
+                    if *failed || row.sent_at.is_some() {
+                        row.sealed = None;
+                    }
+                    row.join = false;
+                    self.put_out(cx, n, row);
+                }
+            }
+        }
+    }
+
+    fn is_former(&self, message: &[u8]) -> bool {
+        rly_crypto::group_of_message(message).is_some_and(|id| self.local.former.contains(&group_tag(&id)))
     }
 
     /// When the waiting for an earlier message ends.
@@ -184,16 +282,15 @@ impl Conversation {
     }
 }
 
+/// Whose card it is; `None` if it is nobody's.
+fn sender_of(card: &[u8]) -> Option<PublicKey> {
+    let signed = SignedCard::from_bytes(card).ok()?;
+    Some(rly_crypto::verify_card(&signed).ok()?.sim_key)
+}
+
 impl Machine {
     /// An envelope or notice was delivered. It is acknowledged with this batch, once it is stored.
-    pub(crate) fn delivered(
-        &mut self,
-        cx: &mut Cx,
-        queue: QueueId,
-        kind: Kind,
-        id: EnvelopeId,
-        body: &Bytes,
-    ) {
+    pub(crate) fn delivered(&mut self, cx: &mut Cx, queue: QueueId, kind: Kind, body: &Bytes) {
         self.state_dirty = true;
         if kind == Kind::Notice {
             if let Ok(Notice::InviteOpened { invite, at }) = Notice::from_bytes(body) {
@@ -207,7 +304,7 @@ impl Machine {
             .values_mut()
             .find_map(|c| c.route_of(&queue).map(|route| (route, c)));
         match owner {
-            Some((route, conversation)) => conversation.receive(cx, me, route, &id, body),
+            Some((route, conversation)) => conversation.receive(cx, me, route, body),
             None => self.receive_join(cx, &queue, body),
         }
     }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 /// A text written by a person; the body is UTF-8.
 pub(crate) const TEXT: u8 = 1;
-/// Everything of a stream up to a place has arrived; the body is a [`Receipt`].
+/// What of a stream has arrived; the body is a [`Receipt`].
 pub(crate) const RECEIPT: u8 = 128;
 /// The sender's display name; the body is UTF-8.
 pub(crate) const NAME: u8 = 129;
@@ -32,10 +32,27 @@ record! {
 }
 
 record! {
-    /// The body of [`RECEIPT`].
+    /// The body of [`RECEIPT`]: everything of the stream up to `seq` has arrived, but for what is
+    /// `missing`. The sender sends that again, in new places.
     pub(crate) struct Receipt {
         pub stream: [u8; 8],
         pub seq: u64,
+        pub missing: Vec<Missing>,
+    }
+}
+
+record! {
+    /// Places of a stream that were waited for in vain.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub(crate) struct Missing {
+        pub first: u64,
+        pub last: u64,
+    }
+}
+
+impl Missing {
+    pub fn contains(&self, seq: u64) -> bool {
+        (self.first..=self.last).contains(&seq)
     }
 }
 

@@ -24,6 +24,9 @@ use rly_view::{
 /// How long an expired link stays in the list, in seconds.
 const KEEP_EXPIRED: u64 = 7 * 86_400;
 
+/// By how much the server's clock may be ahead of this one, in seconds.
+const CLOCK_DIFFERENCE: u64 = 86_400;
+
 /// A link that is being made.
 pub(crate) struct NewInvite {
     from: CommandId,
@@ -144,6 +147,7 @@ impl Machine {
             created_at: cx.now,
             expires_at: cx.now.plus_seconds(new.ttl_seconds),
             opened_at: None,
+            unreadable_at: None,
         };
         let request = ShareContact {
             address_token: registered.address_token,
@@ -188,7 +192,9 @@ impl Machine {
             return;
         };
         if record.opened_at.is_none() {
-            record.opened_at = Some(at);
+            // The time is the server's word. What cannot be true is not shown.
+            let possible = at >= record.created_at && at <= cx.now.plus_seconds(CLOCK_DIFFERENCE);
+            record.opened_at = Some(if possible { at } else { cx.now });
             put(&mut cx.out.changes, key(table::INVITES, &[id]), record);
             self.vault.dirty = true;
         }
@@ -236,16 +242,18 @@ impl Machine {
         if let Some(record) = self.invites.remove(&id) {
             cx.out.changes.delete(key(table::INVITES, &[&id]));
             self.delete_mailbox(cx, record.queue, record.reader_salt);
-            self.vault.dirty = true;
+            self.note_deleted(cx, id);
         }
     }
 
-    /// Forgets links that are over for long, by the server's clock: this one may be wrong.
-    pub(crate) fn sweep_invites(&mut self, cx: &mut Cx, now: Timestamp) {
+    /// Forgets links that are over for long by both clocks: each may be wrong.
+    pub(crate) fn sweep_invites(&mut self, cx: &mut Cx, server_now: Timestamp) {
+        let now = server_now.min(cx.now);
         let over: Vec<[u8; 16]> = self
             .invites
             .iter()
-            .filter(|(_, r)| r.opened_at.is_none() && r.expires_at.plus_seconds(KEEP_EXPIRED) <= now)
+            .filter(|(_, r)| r.opened_at.is_none() && r.unreadable_at.is_none())
+            .filter(|(_, r)| r.expires_at.plus_seconds(KEEP_EXPIRED) <= now)
             .map(|(id, _)| *id)
             .collect();
         for id in over {
@@ -253,45 +261,51 @@ impl Machine {
         }
     }
 
-    /// An envelope in the mailbox of a link: the answer to it.
+    /// An envelope in the mailbox of a link: the answer to it. What is none, or cannot be used, is
+    /// shown with the link, which goes on waiting for a good one.
     pub(crate) fn receive_join(&mut self, cx: &mut Cx, queue: &QueueId, body: &[u8]) {
-        let Some((id, record)) = self.invites.iter().find(|(_, record)| record.queue == *queue) else {
+        let Some(id) = self
+            .invites
+            .iter()
+            .find_map(|(id, record)| (record.queue == *queue).then_some(*id))
+        else {
             return;
         };
-        let (id, record) = (*id, record.clone());
-        let Some(me) = &self.sim else { return };
-        let Ok(plain) = OuterKey::from_bytes(record.own_outer).open(body) else {
-            return;
-        };
+        if self.join(cx, id, body).is_some() {
+            self.invites.remove(&id);
+            cx.out.changes.delete(key(table::INVITES, &[&id]));
+        } else if let Some(record) = self.invites.get_mut(&id) {
+            record.unreadable_at.get_or_insert(cx.now);
+            put(&mut cx.out.changes, key(table::INVITES, &[&id]), record);
+        }
+        self.vault.dirty = true;
+    }
+
+    /// Begins the conversation that an answer makes; `None` if it makes none.
+    fn join(&mut self, cx: &mut Cx, id: [u8; 16], body: &[u8]) -> Option<()> {
+        let record = self.invites.get(&id)?.clone();
+        let me = self.sim.as_ref()?;
+        let plain = OuterKey::from_bytes(record.own_outer).open(body).ok()?;
         let Ok(Parcel::Join {
             card,
             welcome,
             message,
         }) = Parcel::from_bytes(&plain)
         else {
-            return;
+            return None;
         };
-        let Ok(signed) = SignedCard::from_bytes(&card) else {
-            return;
-        };
-        let Ok(card) = rly_crypto::verify_card(&signed) else {
-            return;
-        };
-        let Ok(secrets) = KeyPackageSecrets::from_bytes(&record.secrets) else {
-            return;
-        };
-        let joined = rly_crypto::Conversation::join(&me.sim, &me.record.device, &secrets, &welcome, cx.rng);
+        let card = rly_crypto::verify_card(&SignedCard::from_bytes(&card).ok()?).ok()?;
+        let secrets = KeyPackageSecrets::from_bytes(&record.secrets).ok()?;
+        let mut group =
+            rly_crypto::Conversation::join(&me.sim, &me.record.device, &secrets, &welcome, cx.rng).ok()?;
         // Whoever answers must be who the card says, both in the card and in the group.
-        let Ok(mut group) = joined else { return };
         if group.peer_sim() != card.sim_key
             || card.sim_key == me.sim.public_key()
             || checked_name(&card.name).is_err()
         {
-            return;
+            return None;
         }
-        let Ok(first) = group.process(&message) else {
-            return;
-        };
+        let first = group.process(&message).ok()?;
         let route = Route {
             queue: record.queue,
             reader_salt: record.reader_salt,
@@ -318,9 +332,7 @@ impl Machine {
             conversation.receive_plain(cx, &plain);
         }
         conversation.local.active_at = cx.now;
-        self.invites.remove(&id);
-        cx.out.changes.delete(key(table::INVITES, &[&id]));
-        self.vault.dirty = true;
+        Some(())
     }
 
     /// The conversation with who sent a card; a new one if there is none that goes on.

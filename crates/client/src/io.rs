@@ -39,6 +39,9 @@ pub mod table {
     pub const LETTERS: u8 = 11;
     /// Queues that are still to be deleted on the server.
     pub const DELETIONS: u8 = 12;
+    /// Conversations, links and letters that were deleted, so that no other device of this SIM
+    /// brings them back.
+    pub const DELETED: u8 = 13;
 }
 
 /// One atomic change of what is stored: first `clear`, then `delete_prefixes`, then `rows`. Each row

@@ -8,7 +8,7 @@ use crate::{
     io::{CommandId, HttpOk, HttpRequest, HttpResult, table},
     machine::{HttpPurpose, Machine},
     parse::{checked_name, checked_text, parse_id, start_of},
-    record::{Cargo, ContentRecord, OutRecord, Route, VaultLetter, key},
+    record::{Cargo, ContentRecord, Errand, OutRecord, Route, VaultLetter, key},
 };
 use bytes::Bytes;
 use rly_crypto::OuterKey;
@@ -118,7 +118,7 @@ impl Machine {
         let id = parse_id(id)?;
         self.letters.remove(&id).ok_or(FailureCode::NotFound)?;
         cx.out.changes.delete(key(table::LETTERS, &[&id]));
-        self.vault.dirty = true;
+        self.note_deleted(cx, id);
         Ok(Answer::Done)
     }
 
@@ -285,7 +285,7 @@ impl Machine {
                     message.seq,
                 )
             }
-            None => (Cargo::Control, [0; 8], 0),
+            None => (Cargo::Control { errand: Errand::Join }, [0; 8], 0),
         };
         conversation.push_out(
             cx,
@@ -295,6 +295,7 @@ impl Machine {
                 seq,
                 sealed: Some(sealed),
                 sent_at: None,
+                join: true,
             },
         );
         conversation.local.active_at = cx.now;

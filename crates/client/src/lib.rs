@@ -11,6 +11,8 @@ mod connection;
 mod context;
 mod conversation;
 mod envelope;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod inbox;
 mod inner;
 mod invites;

@@ -8,8 +8,8 @@ use crate::{
     letters::KeptLetter,
     parse::parse_id,
     record::{
-        ContactRecord, ConversationId, ConversationRecord, DeletionRecord, InviteRecord, OutRecord,
-        SimRecord, SlotRecord, key, put, sim_key,
+        ContactRecord, ConversationId, ConversationRecord, DeletedRecord, DeletionRecord, InviteRecord,
+        OutRecord, SimRecord, SlotRecord, key, put, sim_key,
     },
     vault::VaultState,
 };
@@ -69,6 +69,8 @@ pub struct Machine {
     pub(crate) invites: BTreeMap<[u8; 16], InviteRecord>,
     pub(crate) letters: BTreeMap<[u8; 16], KeptLetter>,
     pub(crate) deletions: BTreeMap<QueueId, DeletionRecord>,
+    /// What was deleted, on this or another device of the SIM, and is not to come back.
+    pub(crate) deleted: BTreeMap<[u8; 16], DeletedRecord>,
     pub(crate) vault: VaultState,
     pub(crate) link: Link,
     pub(crate) http: BTreeMap<u64, HttpPurpose>,
@@ -96,6 +98,7 @@ impl Machine {
             invites: BTreeMap::new(),
             letters: BTreeMap::new(),
             deletions: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             vault: VaultState::default(),
             link: Link::default(),
             http: BTreeMap::new(),
@@ -150,6 +153,11 @@ impl Machine {
                     machine
                         .deletions
                         .insert(QueueId(id16(rest)?), DeletionRecord::from_bytes(&value)?);
+                }
+                table::DELETED => {
+                    machine
+                        .deleted
+                        .insert(id16(rest)?, DeletedRecord::from_bytes(&value)?);
                 }
                 table::OUTBOX | table::SEEN | table::HELD => parts.push((key, value)),
                 table::MESSAGES => {}

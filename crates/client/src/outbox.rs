@@ -10,7 +10,7 @@ use crate::{
     inner::{self, Inner, Receipt},
     machine::Machine,
     parse::{checked_text, parse_id},
-    record::{Cargo, ContentRecord, OutRecord, SealedRecord},
+    record::{Cargo, ContentRecord, Errand, OutRecord, SealedRecord},
 };
 use core::time::Duration;
 use rly_crypto::MlsError;
@@ -31,6 +31,8 @@ impl Conversation {
     /// Takes a text of the person's own.
     pub fn queue_text(&mut self, cx: &mut Cx, id: [u8; 16], text: String) {
         self.note_seen(cx, id);
+        // It waits for keys. Should both have asked for them and both not been heard, nobody else asks.
+        self.renew_rejoin(cx.now);
         let content = ContentRecord::Text { text: text.clone() };
         let order = self.add_message(cx.now, id, true, content, Some(MessageState::Sending));
         self.local.active_at = cx.now;
@@ -49,6 +51,7 @@ impl Conversation {
                 seq: 0,
                 sealed: None,
                 sent_at: None,
+                join: false,
             },
         );
     }
@@ -62,16 +65,17 @@ impl Conversation {
     }
 
     /// Seals something of the machine's own for a route and queues it.
-    pub fn push_parcel(&mut self, cx: &mut Cx, route: usize, parcel: &Parcel) {
+    pub fn push_parcel(&mut self, cx: &mut Cx, route: usize, errand: Errand, parcel: &Parcel) {
         let Some(sealed) = self.seal(cx, route, parcel) else {
             return;
         };
         let row = OutRecord {
-            cargo: Cargo::Control,
+            cargo: Cargo::Control { errand },
             stream: [0; 8],
             seq: 0,
             sealed: Some(sealed),
             sent_at: None,
+            join: false,
         };
         self.push_out(cx, row);
     }
@@ -126,11 +130,11 @@ impl Conversation {
     }
 
     /// Queues a message that is not numbered and not shown.
-    pub fn push_unnumbered(&mut self, cx: &mut Cx, kind: u8, body: Vec<u8>) {
+    pub fn push_unnumbered(&mut self, cx: &mut Cx, errand: Errand, kind: u8, body: Vec<u8>) {
         let message = self.unnumbered(cx, kind, body);
         let active = usize::from(self.local.active);
         if let Ok(parcel) = self.encrypt(cx, &message.to_bytes()) {
-            self.push_parcel(cx, active, &parcel);
+            self.push_parcel(cx, active, errand, &parcel);
         }
     }
 
@@ -142,7 +146,8 @@ impl Conversation {
 
     /// Seals what waits, in order, adds a receipt and a self-update if they are due.
     pub fn seal_waiting(&mut self, cx: &mut Cx) {
-        if self.local.gone {
+        // Without keys there is no asking whether the contact is still gone.
+        if self.local.gone && !self.is_ready() {
             for n in self.waiting_texts() {
                 self.fail(cx, n);
             }
@@ -174,9 +179,10 @@ impl Conversation {
             let receipt = Receipt {
                 stream: self.local.in_stream,
                 seq: self.local.in_seq,
+                missing: self.local.missing.clone(),
             };
             self.local.receipted = self.local.in_seq;
-            self.push_unnumbered(cx, inner::RECEIPT, receipt.to_bytes());
+            self.push_unnumbered(cx, Errand::Receipt, inner::RECEIPT, receipt.to_bytes());
         }
         self.update_if_due(cx);
     }
@@ -196,6 +202,7 @@ impl Conversation {
                 self.push_parcel(
                     cx,
                     active,
+                    Errand::Keys,
                     &Parcel::Message {
                         message: commit.into(),
                     },
@@ -214,6 +221,7 @@ impl Conversation {
         let (n, sealed) = self
             .outbox
             .iter()
+            .filter(|(_, row)| row.sent_at.is_none() && !row.has_failed())
             .find_map(|(n, row)| Some((*n, row.sealed.as_ref()?)))?;
         self.in_flight = Some((n, req));
         Some(ClientFrame::Send {
@@ -236,13 +244,32 @@ impl Conversation {
             return;
         };
         match &row.cargo {
-            Cargo::Control => self.delete_out(cx, n),
+            Cargo::Control { .. } if !row.join => return self.delete_out(cx, n),
+            Cargo::Control { .. } => {}
             Cargo::Text {
                 order, id, at, text, ..
-            } => {
-                self.show_state(*order, *id, *at, text, MessageState::Sent);
-                (row.sealed, row.sent_at) = (None, Some(cx.now));
-                self.put_out(cx, n, row);
+            } => self.show_state(*order, *id, *at, text, MessageState::Sent),
+        }
+        row.sent_at = Some(cx.now);
+        if !row.join {
+            row.sealed = None;
+        }
+        self.put_out(cx, n, row);
+    }
+
+    /// The server will never take something of the machine's own.
+    fn refused_errand(&mut self, errand: Errand) {
+        match errand {
+            // Due again with the next message, or at the next start.
+            Errand::Receipt => {
+                self.local.receipted = 0;
+                self.local_dirty = true;
+            }
+            Errand::Name => {}
+            Errand::Keys => self.rejoin_due = true,
+            Errand::Join => {
+                self.local.gone = true;
+                self.local_dirty = true;
             }
         }
     }
@@ -267,7 +294,10 @@ impl Conversation {
             return;
         };
         match &mut row.cargo {
-            Cargo::Control => self.delete_out(cx, n),
+            Cargo::Control { errand } => {
+                self.refused_errand(*errand);
+                self.delete_out(cx, n);
+            }
             Cargo::Text {
                 order,
                 id,
@@ -278,7 +308,10 @@ impl Conversation {
                 *failed = true;
                 let (order, id, at, text) = (*order, *id, *at, text.clone());
                 self.show_state(order, id, at, &text, MessageState::Failed);
-                (row.sealed, row.sent_at) = (None, None);
+                row.sent_at = None;
+                if !row.join {
+                    row.sealed = None;
+                }
                 self.put_out(cx, n, row);
             }
         }
@@ -308,6 +341,10 @@ impl Conversation {
             let (order, id, at, text) = (*order, *id, *at, text.clone());
             self.show_state(order, id, at, &text, MessageState::Sending);
         }
+        // The person thinks that the contact is there: ask anew.
+        if core::mem::take(&mut self.local.gone) && !self.is_ready() {
+            self.rejoin_due = true;
+        }
         // At the end of the outbox: what was sent since has its place in the stream already.
         if let Some(n) = found {
             self.delete_out(cx, n);
@@ -316,7 +353,8 @@ impl Conversation {
         Ok(Answer::Done)
     }
 
-    /// The other side has everything of a stream up to a place.
+    /// The other side has everything of a stream up to a place, but for what it misses: that goes
+    /// out again at the end.
     pub fn receipt(&mut self, cx: &mut Cx, receipt: &Receipt) {
         let done: Vec<u64> = self
             .outbox
@@ -325,21 +363,37 @@ impl Conversation {
             .map(|(n, _)| *n)
             .collect();
         for n in done {
-            if let Some(OutRecord {
-                cargo: Cargo::Text {
-                    order, id, at, text, ..
-                },
-                ..
-            }) = self.outbox.get(&n).cloned()
-            {
-                self.show_state(order, id, at, &text, MessageState::Delivered);
-            }
+            let Some(mut row) = self.outbox.get(&n).cloned() else {
+                continue;
+            };
             self.delete_out(cx, n);
+            let missing = receipt.missing.iter().any(|missing| missing.contains(row.seq));
+            if let Cargo::Text {
+                order,
+                id,
+                at,
+                text,
+                failed,
+            } = &mut row.cargo
+            {
+                let state = if missing {
+                    MessageState::Sending
+                } else {
+                    MessageState::Delivered
+                };
+                // Given up too early: the contact is there, and asks for it.
+                *failed = false;
+                self.show_state(*order, *id, *at, text, state);
+            }
+            if missing {
+                self.push_out(cx, row.anew());
+            }
         }
     }
 
-    /// Begins a new stream: `first` (if any) goes out, then everything without a receipt once more.
-    /// What the machine itself had to send belongs to what was before, and is dropped.
+    /// Begins a new stream: what answered a link and was not heard of goes out, then `first` (if
+    /// any), then everything without a receipt once more. What else the machine itself had to send
+    /// belongs to what was before, and is dropped.
     pub fn restart_outbox(&mut self, cx: &mut Cx, first: Option<(usize, Parcel)>) {
         (self.local.out_stream, self.local.out_seq, self.local.out_hash) = (cx.random(), 0, [0; 32]);
         self.local_dirty = true;
@@ -348,31 +402,43 @@ impl Conversation {
         for (n, _) in &rows {
             self.delete_out(cx, *n);
         }
-        if let Some((route, parcel)) = first {
-            self.push_parcel(cx, route, &parcel);
-        }
-        for (_, mut row) in rows {
-            let Cargo::Text {
-                order,
-                id,
-                at,
-                text,
-                failed,
-            } = &row.cargo
-            else {
-                continue;
-            };
-            if !failed {
-                self.show_state(*order, *id, *at, text, MessageState::Sending);
-            }
-            (row.stream, row.seq, row.sealed, row.sent_at) = ([0; 8], 0, None, None);
+        let (joins, rows): (Vec<_>, Vec<_>) = rows.into_iter().map(|(_, row)| row).partition(|row| row.join);
+        for mut row in joins {
+            self.show_sending(&row);
+            row.sent_at = None;
             self.push_out(cx, row);
+        }
+        if let Some((route, parcel)) = first {
+            self.push_parcel(cx, route, Errand::Keys, &parcel);
+        }
+        for row in rows {
+            if let Cargo::Text { .. } = &row.cargo {
+                self.show_sending(&row);
+                self.push_out(cx, row.anew());
+            }
+        }
+    }
+
+    fn show_sending(&mut self, row: &OutRecord) {
+        if let Cargo::Text {
+            order,
+            id,
+            at,
+            text,
+            failed: false,
+        } = &row.cargo
+        {
+            self.show_state(*order, *id, *at, text, MessageState::Sending);
         }
     }
 
     /// The server's store is not the one that confirmed: what has no receipt is sent once more.
     pub fn send_again(&mut self, cx: &mut Cx) {
+        if core::mem::take(&mut self.local.gone) {
+            self.local_dirty = true;
+        }
         if !self.is_ready() {
+            self.rejoin_due = true;
             return;
         }
         let again: Vec<u64> = self
@@ -414,6 +480,21 @@ impl OutRecord {
         self.sealed.is_none()
             && self.sent_at.is_none()
             && matches!(self.cargo, Cargo::Text { failed: false, .. })
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.cargo, Cargo::Text { failed: true, .. })
+    }
+
+    /// To be sealed again, for a new place in the stream.
+    fn anew(self) -> Self {
+        Self {
+            stream: [0; 8],
+            seq: 0,
+            sealed: None,
+            sent_at: None,
+            ..self
+        }
     }
 }
 

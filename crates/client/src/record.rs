@@ -1,6 +1,9 @@
 //! What is stored, row by row. Every record begins with its version.
 
-use crate::io::{Key, table};
+use crate::{
+    inner::Missing,
+    io::{Key, table},
+};
 use bytes::Bytes;
 use rly_crypto::OuterKey;
 use rly_protocol::{
@@ -98,6 +101,7 @@ record! {
     #[derive(Clone)]
     pub(crate) struct PendingRejoin {
         pub number: u64,
+        pub asked_at: Timestamp,
         pub secrets: Bytes,
     }
 }
@@ -111,10 +115,15 @@ record! {
         /// For each route, the tag of its MLS group in table MLS, if it has one.
         pub groups: Vec<Option<[u8; 8]>>,
         pub rejoin: Option<PendingRejoin>,
+        /// Tags of the groups that were before: their messages may still come, and come again in the
+        /// group that is.
+        pub former: Vec<[u8; 16]>,
         /// Peer's stream and what was last accepted from it.
         pub in_stream: [u8; 8],
         pub in_seq: u64,
         pub in_hash: [u8; 32],
+        /// What of it was waited for in vain.
+        pub missing: Vec<Missing>,
         /// Our stream and what was last put into it.
         pub out_stream: [u8; 8],
         pub out_seq: u64,
@@ -151,7 +160,22 @@ choice! {
         /// A message; the plaintext stays until the receipt.
         1 => Text { order: u64, id: [u8; 16], at: Timestamp, text: String, failed: bool },
         /// Anything of the machine's own; gone when the server has it.
-        2 => Control,
+        2 => Control { errand: Errand },
+    }
+}
+
+choice! {
+    /// What something of the machine's own is for, and so what to do when the server will not take it.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Errand {
+        /// A receipt: the next one says the same.
+        1 => Receipt,
+        /// A display name. The contact goes on with the one it knows.
+        2 => Name,
+        /// A commit, re-join or Welcome: without it the two sides do not share a group.
+        3 => Keys,
+        /// The answer to a link: without it there is no conversation on the other side.
+        4 => Join,
     }
 }
 
@@ -177,6 +201,9 @@ record! {
         pub sealed: Option<SealedRecord>,
         /// When the server confirmed.
         pub sent_at: Option<Timestamp>,
+        /// The envelope answers a link. It stays sealed until the contact was heard, as nothing can
+        /// be said to who has not got it.
+        pub join: bool,
     }
 }
 
@@ -197,6 +224,8 @@ record! {
         pub created_at: Timestamp,
         pub expires_at: Timestamp,
         pub opened_at: Option<Timestamp>,
+        /// Something came that is no answer, or one that cannot be used.
+        pub unreadable_at: Option<Timestamp>,
     }
 }
 
@@ -282,6 +311,20 @@ choice! {
         2 => Contact { id: ConversationId },
         3 => Invite { id: [u8; 16] },
         4 => Letter { id: [u8; 16] },
+        /// A conversation, link or letter of this id was deleted.
+        5 => Deleted { id: [u8; 16] },
+    }
+}
+
+impl VaultItem {
+    /// What it is about; `None` for the profile, which there is only one of.
+    pub fn id(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Profile => None,
+            Self::Contact { id } | Self::Invite { id } | Self::Letter { id } | Self::Deleted { id } => {
+                Some(*id)
+            }
+        }
     }
 }
 
@@ -330,6 +373,14 @@ record! {
     #[derive(Clone)]
     pub(crate) struct DeletionRecord = 1 {
         pub reader_salt: [u8; 16],
+    }
+}
+
+record! {
+    /// Table DELETED, and the vault; the key ends in the id of what was deleted.
+    #[derive(Clone)]
+    pub(crate) struct DeletedRecord = 1 {
+        pub at: Timestamp,
     }
 }
 

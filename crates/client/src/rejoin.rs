@@ -23,6 +23,8 @@ fn digest(key: &PublicKey) -> [u8; 32] {
 const PAUSE: u64 = 30;
 /// A re-join that was not answered for so long is asked for again, in seconds: envelopes expire.
 const RENEW: u64 = 20 * 86_400;
+/// One that was not answered while either side goes on writing is asked for again after this time.
+const RENEW_HEARD: u64 = 3600;
 
 impl Conversation {
     pub fn rejoin_allowed(&self, now: Timestamp) -> bool {
@@ -36,13 +38,19 @@ impl Conversation {
             .map(|at| at.plus_seconds(PAUSE))
     }
 
+    fn rejoin_is_older(&self, seconds: u64, now: Timestamp) -> bool {
+        let pending = self.local.rejoin.as_ref();
+        pending.is_some_and(|pending| pending.asked_at.plus_seconds(seconds) <= now)
+    }
+
+    /// On a new connection.
     pub fn renew_old_rejoin(&mut self, now: Timestamp) {
-        let old = self
-            .local
-            .rejoin
-            .as_ref()
-            .is_some_and(|pending| Timestamp(pending.number).plus_seconds(RENEW) <= now);
-        self.rejoin_due |= old;
+        self.rejoin_due |= self.rejoin_is_older(RENEW, now);
+    }
+
+    /// The contact writes, but not in a group that we have; or we write, and there is none.
+    pub fn renew_rejoin(&mut self, now: Timestamp) {
+        self.rejoin_due |= self.rejoin_is_older(RENEW_HEARD, now);
     }
 
     /// Asks the contact for a new group. Messages wait until its Welcome comes.
@@ -67,6 +75,7 @@ impl Conversation {
         }
         self.local.rejoin = Some(PendingRejoin {
             number,
+            asked_at: cx.now,
             secrets: secrets.to_bytes().to_vec().into(),
         });
         self.local_dirty = true;
@@ -102,7 +111,10 @@ impl Conversation {
             return;
         }
         let ours = digest(&me.sim.public_key());
+        self.heard(cx);
         if self.local.rejoin.is_some() && ours > digest(sim_key) {
+            // It is for the other side to answer ours. Should it have lost that: once more, later.
+            self.rejoin_due = true;
             return;
         }
         let made = rly_crypto::Conversation::create(
@@ -141,6 +153,7 @@ impl Conversation {
             });
         match joined {
             Ok(group) if group.peer_sim() == self.contact.sim_key => {
+                self.heard(cx);
                 self.begin_group(cx, route, group, None);
                 self.add_note(cx, ContentRecord::RejoinedHere);
             }
@@ -163,6 +176,7 @@ impl Conversation {
             self.drop_group(cx, other);
         }
         self.local.rejoin = None;
+        self.rejoin_due = false;
         self.local.active = route as u16;
         self.set_group(cx, route, group);
         self.restart_outbox(cx, first);

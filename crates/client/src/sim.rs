@@ -7,7 +7,7 @@ use crate::{
     io::Effect,
     machine::Machine,
     parse::checked_name,
-    record::{DeletionRecord, SimRecord, key, put},
+    record::{DeletionRecord, Errand, SimRecord, key, put},
     vault::VaultState,
 };
 use rly_crypto::{FileKey, Sim, SimFile, SimFileError};
@@ -181,7 +181,7 @@ impl Machine {
             conversation.contact.own_name.clone_from(&name);
             conversation.contact_dirty = true;
             if conversation.is_ready() {
-                conversation.push_unnumbered(cx, inner::NAME, name.clone().into_bytes());
+                conversation.push_unnumbered(cx, Errand::Name, inner::NAME, name.clone().into_bytes());
             }
         }
         Ok(Answer::Done)
@@ -214,6 +214,7 @@ impl Machine {
         self.invites = BTreeMap::new();
         self.letters = BTreeMap::new();
         self.deletions = BTreeMap::new();
+        self.deleted = BTreeMap::new();
         self.http = BTreeMap::new();
         self.vault = VaultState::default();
         self.link = Link::default();
@@ -254,6 +255,10 @@ impl Machine {
         self.block(cx, name)?;
         if let Some(conversation) = self.conversations.remove(&id) {
             conversation.delete_rows(cx);
+            self.note_deleted(cx, id);
+            if let Some(letter) = conversation.contact.letter {
+                self.note_deleted(cx, letter);
+            }
         }
         Ok(Answer::Done)
     }

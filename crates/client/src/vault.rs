@@ -10,11 +10,11 @@ use crate::{
     connection::{LinkState, Purpose},
     context::Cx,
     conversation::Conversation,
-    io::table,
+    io::{Effect, table},
     machine::Machine,
     record::{
-        ContactRecord, ConversationId, Head, InviteRecord, Profile, SlotContent, SlotRecord, VaultItem,
-        VaultLetter, key, put,
+        ContactRecord, ConversationId, DeletedRecord, Head, InviteRecord, Profile, SlotContent, SlotRecord,
+        VaultItem, VaultLetter, key, put,
     },
 };
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use rly_crypto::vault_id;
 use rly_protocol::{
     Decode, Encode, QueueId,
     frame::{ClientFrame, VaultEntry},
-    limits::{VAULT_ENTRIES, VAULT_SLOTS},
+    limits::{VAULT_BYTES, VAULT_ENTRIES, VAULT_SLOTS},
 };
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +34,8 @@ const HEAD: u32 = 0;
 const PENDING_MAX: usize = 16;
 /// Bytes of one write at most.
 const WRITE_BYTES: usize = 180 << 10;
+/// Deleted things that are remembered; the ones deleted first are forgotten first.
+const DELETED: usize = 2_000;
 
 /// What a slot is to hold, and its plaintext.
 type Content = (SlotRecord, Vec<u8>);
@@ -57,6 +59,16 @@ impl VaultState {
     pub fn forget_requests(&mut self) {
         self.reading.clear();
         self.writing = None;
+    }
+
+    /// Keeps a page that was read. False if it does not go on where the last one ended, or if all
+    /// of it is more than a vault can hold: a server could go on for ever.
+    fn keep_page(&mut self, entries: Vec<VaultEntry>) -> bool {
+        self.reading.extend(entries);
+        let bytes: usize = self.reading.iter().map(|entry| entry.blob.len()).sum();
+        self.reading.is_sorted_by(|a, b| a.slot < b.slot)
+            && self.reading.last().is_none_or(|last| last.slot <= VAULT_SLOTS)
+            && bytes as u64 <= VAULT_BYTES
     }
 }
 
@@ -94,7 +106,30 @@ impl Machine {
                 items.insert(VaultItem::Letter { id: *id }, letter.to_bytes());
             }
         }
+        for (id, deleted) in &self.deleted {
+            items.insert(VaultItem::Deleted { id: *id }, deleted.to_bytes());
+        }
         items
+    }
+
+    /// Remembers that something was deleted, so that it does not come back from another device of
+    /// this SIM, nor from an old state of the vault.
+    pub(crate) fn note_deleted(&mut self, cx: &mut Cx, id: [u8; 16]) {
+        let record = DeletedRecord { at: cx.now };
+        self.put_deleted(cx, id, record);
+        self.vault.dirty = true;
+    }
+
+    fn put_deleted(&mut self, cx: &mut Cx, id: [u8; 16], record: DeletedRecord) {
+        put(&mut cx.out.changes, key(table::DELETED, &[&id]), &record);
+        self.deleted.insert(id, record);
+        if self.deleted.len() > DELETED {
+            let oldest = self.deleted.iter().min_by_key(|(_, record)| record.at);
+            if let Some(id) = oldest.map(|(id, _)| *id) {
+                self.deleted.remove(&id);
+                cx.out.changes.delete(key(table::DELETED, &[&id]));
+            }
+        }
     }
 
     /// Writes what differs, if the vault is open and no write is under way.
@@ -241,8 +276,12 @@ impl Machine {
 
     /// A page was read. After the last one it is decided who uses the SIM.
     pub(crate) fn vault_page(&mut self, cx: &mut Cx, generation: u64, entries: Vec<VaultEntry>, more: bool) {
-        let next = entries.last().map(|entry| entry.slot + 1);
-        self.vault.reading.extend(entries);
+        let next = entries.last().and_then(|entry| entry.slot.checked_add(1));
+        if !self.vault.keep_page(entries) {
+            // Not our protocol. Another try may meet another server.
+            cx.out.effects.push(Effect::CloseSocket);
+            return self.wait_and_retry(cx, None);
+        }
         if let (true, Some(next)) = (more, next) {
             return self.read_vault(cx, next);
         }
@@ -273,7 +312,8 @@ impl Machine {
             .collect();
         me.record.generation = generation;
         me.record.pending.clear();
-        let restored = me.record.restoring || !lost_answer && head.is_some();
+        // Without a head the vault is older than our first write.
+        let restored = me.record.restoring || !lost_answer;
         me.record.restoring = false;
         self.adopt(cx, slots, restored && !lost_answer);
         if restored {
@@ -300,12 +340,20 @@ impl Machine {
         for slot in lost {
             self.set_slot(cx, slot, None);
         }
+        // First what must not come back.
+        if merge {
+            for (_, content) in &slots {
+                if let VaultItem::Deleted { id } = content.item {
+                    self.adopt_deleted(cx, id, &content.bytes);
+                }
+            }
+        }
         for (slot, content) in slots {
             let record = SlotRecord {
                 item: content.item,
                 hash: hash(&content.to_bytes()),
             };
-            if merge {
+            if merge && !content.item.id().is_some_and(|id| self.deleted.contains_key(&id)) {
                 self.adopt_item(cx, content);
             }
             self.set_slot(cx, slot, Some(record));
@@ -334,6 +382,7 @@ impl Machine {
 
     fn adopt_item(&mut self, cx: &mut Cx, content: SlotContent) {
         match content.item {
+            VaultItem::Deleted { .. } => {}
             VaultItem::Profile => {
                 if let (Ok(profile), Some(me)) = (Profile::from_bytes(&content.bytes), &mut self.sim) {
                     me.record.name = profile.name;
@@ -358,6 +407,23 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Another device of this SIM deleted something. What was there on the server went with it.
+    fn adopt_deleted(&mut self, cx: &mut Cx, id: [u8; 16], record: &[u8]) {
+        let Ok(record) = DeletedRecord::from_bytes(record) else {
+            return;
+        };
+        if let Some(conversation) = self.conversations.remove(&id) {
+            conversation.delete_rows(cx);
+        }
+        if self.invites.remove(&id).is_some() {
+            cx.out.changes.delete(key(table::INVITES, &[&id]));
+        }
+        if self.letters.remove(&id).is_some() {
+            cx.out.changes.delete(key(table::LETTERS, &[&id]));
+        }
+        self.put_deleted(cx, id, record);
     }
 
     fn adopt_contact(&mut self, cx: &mut Cx, id: ConversationId, contact: ContactRecord) {

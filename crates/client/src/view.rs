@@ -66,6 +66,8 @@ impl Machine {
                 verified: c.contact.verified,
                 blocked: c.contact.blocked,
                 rejoining: !c.contact.blocked && !c.is_ready(),
+                unreachable: !c.contact.blocked
+                    && (c.local.gone || c.contact.routes.iter().any(|r| self.link.has_lost(&r.queue))),
             })
             .collect();
         views.sort_by(|a, b| b.active_at.cmp(&a.active_at).then_with(|| a.id.cmp(&b.id)));
@@ -77,10 +79,12 @@ impl Machine {
             .invites
             .iter()
             .map(|(id, invite)| {
-                let state = match invite.opened_at {
-                    Some(at) => InviteState::Opened { at },
-                    None if invite.expires_at <= now => InviteState::Expired,
-                    None => InviteState::Open,
+                let state = match (invite.unreadable_at, invite.opened_at) {
+                    (Some(at), _) => InviteState::Unreadable { at },
+                    _ if self.link.has_lost(&invite.queue) => InviteState::Gone,
+                    (None, Some(at)) => InviteState::Opened { at },
+                    (None, None) if invite.expires_at <= now => InviteState::Expired,
+                    (None, None) => InviteState::Open,
                 };
                 InviteView {
                     id: to_base64url(id),

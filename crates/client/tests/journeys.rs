@@ -251,7 +251,7 @@ fn what_nobody_fetches_fails_and_can_be_tried_again() {
 }
 
 #[test]
-fn a_lost_envelope_is_shown_as_a_gap() {
+fn a_lost_envelope_is_shown_as_a_gap_and_sent_again() {
     let mut world = World::new(11, 2);
     world.meet(0, 1);
     world.close(1);
@@ -271,8 +271,9 @@ fn a_lost_envelope_is_shown_as_a_gap() {
     );
     assert_eq!(
         world.texts(1, "Person 0", false),
-        ["Dear friend", "stays", "comes after"]
+        ["Dear friend", "stays", "comes after", "is dropped by the server"]
     );
+    world.assert_delivered(0, "Person 1");
 }
 
 #[test]

@@ -7,13 +7,6 @@ mod world;
 use rly_view::{Answer, Command, FailureCode, Note, Phase};
 use world::World;
 
-fn export(world: &mut World, d: usize) -> String {
-    match world.run(d, Command::ExportSim).unwrap() {
-        Answer::SimFile { text, .. } => text,
-        _ => panic!("no file"),
-    }
-}
-
 #[test]
 fn a_file_of_the_first_day_restores_every_contact() {
     let mut world = World::new(1, 6);
@@ -26,7 +19,7 @@ fn a_file_of_the_first_day_restores_every_contact() {
             },
         )
         .unwrap();
-    let file = export(&mut world, 0);
+    let file = world.export(0);
     for other in 1..6 {
         world.meet(0, other);
         world.say(0, &format!("Person {other}"), "before");
@@ -89,7 +82,7 @@ fn a_file_of_the_first_day_restores_every_contact() {
 fn the_older_of_two_devices_notices_and_stops() {
     let mut world = World::new(2, 2);
     world.meet(0, 1);
-    let file = export(&mut world, 0);
+    let file = world.export(0);
     let second = world.add_device();
     world
         .run(second, Command::ImportSim { file, password: None })
@@ -129,7 +122,7 @@ fn the_older_of_two_devices_notices_and_stops() {
 }
 
 #[test]
-fn an_old_profile_that_is_put_back_rejoins() {
+fn an_old_profile_that_is_put_back_holds_what_it_sends_and_rejoins() {
     let mut world = World::new(3, 2);
     world.meet(0, 1);
     let old = world.devices[0].store.clone();
@@ -142,9 +135,20 @@ fn an_old_profile_that_is_put_back_rejoins() {
     world.settle();
     world.devices[0].store = old;
     world.reload(0);
+    // Written at once: it waits until the vault has told whose state this is.
+    world.say(0, "Person 1", "at once");
+    let start = world.now;
+    while world.step() {}
+    assert_eq!(world.now, start, "nothing had to be waited for");
+    // Held back: had a key been used twice, the contact would have met something unreadable.
+    assert_eq!(world.notes(0, "Person 1"), [Note::RejoinedHere]);
+    assert_eq!(world.notes(1, "Person 0"), [Note::Rejoined]);
+    assert!(!world.line(0, "Person 1").unwrap().rejoining);
+    assert_eq!(
+        world.texts(1, "Person 0", false).last().map(String::as_str),
+        Some("at once")
+    );
     world.settle();
-    assert!(world.notes(0, "Person 1").contains(&Note::RejoinedHere));
-    assert!(world.notes(1, "Person 0").contains(&Note::Rejoined));
     world.say(0, "Person 1", "with new keys");
     world.say(1, "Person 0", "yes");
     world.settle();
@@ -162,7 +166,7 @@ fn an_old_profile_that_is_put_back_rejoins() {
 fn both_lose_everything_and_find_each_other_again() {
     let mut world = World::new(4, 2);
     world.meet(0, 1);
-    let (file_0, file_1) = (export(&mut world, 0), export(&mut world, 1));
+    let (file_0, file_1) = (world.export(0), world.export(1));
     world.close(0);
     world.close(1);
     let (a, b) = (world.add_device(), world.add_device());
@@ -200,7 +204,7 @@ fn an_opened_letter_is_in_the_vault() {
             },
         )
         .unwrap();
-    let file = export(&mut world, 1);
+    let file = world.export(1);
     let link = world.invite(0, "Person 0", Some("keep me")).unwrap();
     let letter = world.open(1, &link).unwrap();
     world.run(1, Command::KeepLetter { id: letter.clone() }).unwrap();
@@ -233,7 +237,7 @@ fn the_longest_letter_fits_into_the_vault() {
             },
         )
         .unwrap();
-    let file = export(&mut world, 1);
+    let file = world.export(1);
     let long = "x".repeat(rly_protocol::limits::TEXT_MAX);
     let link = world.invite(0, "Person 0", Some(&long)).unwrap();
     let letter = world.open(1, &link).unwrap();
@@ -254,7 +258,7 @@ fn the_longest_letter_fits_into_the_vault() {
 fn who_was_blocked_and_comes_back_on_a_new_device_is_told() {
     let mut world = World::new(9, 2);
     world.meet(0, 1);
-    let file = export(&mut world, 1);
+    let file = world.export(1);
     let conversation = world.with(0, "Person 1");
     world.run(0, Command::Block { conversation }).unwrap();
     world.settle();
@@ -276,7 +280,7 @@ fn a_server_that_rolls_the_vault_back_takes_nothing_away() {
     let mut world = World::new(10, 3);
     let link = world.invite(0, "Person 0", Some("to be answered")).unwrap();
     world.settle();
-    let then = world.relay.clone();
+    let then = world.relay.backup();
     let letter = world.open(1, &link).unwrap();
     world.reply(1, &letter, "Person 1", "answered").unwrap();
     world.settle();
@@ -328,4 +332,59 @@ fn damaged_files_are_told_apart() {
         };
         assert_eq!(world.run(0, import).err(), Some(code), "{file}");
     }
+}
+
+#[test]
+fn what_was_deleted_on_another_device_does_not_come_back() {
+    let mut world = World::new(11, 5);
+    for other in 1..3 {
+        world.meet(0, other);
+    }
+    let file = world.export(0);
+    let open = world.invite(0, "Person 0", Some("to be withdrawn")).unwrap();
+    let link = world.invite(3, "Person 3", Some("to be put away")).unwrap();
+    let letter = world.open(0, &link).unwrap();
+    world.run(0, Command::KeepLetter { id: letter.clone() }).unwrap();
+    world.settle();
+    let then = world.relay.backup();
+    let second = world.restore(&file);
+    world.settle();
+    let conversation = world.with(second, "Person 1");
+    world
+        .run(second, Command::DeleteConversation { conversation })
+        .unwrap();
+    let id = world.devices[second].state.invites[0].id.clone();
+    world.run(second, Command::WithdrawInvite { id }).unwrap();
+    let id = world.devices[second].state.letters[0].id.clone();
+    world.run(second, Command::DropLetter { id }).unwrap();
+    world.settle();
+
+    world.run(0, Command::UseHere).unwrap();
+    world.settle();
+    assert!(world.line(0, "Person 1").is_none());
+    assert!(world.devices[0].state.invites.is_empty());
+    assert!(world.devices[0].state.letters.is_empty());
+    assert!(world.open(4, &open).is_err());
+    let rows = &world.devices[0].store.0;
+    let conversations = rows
+        .keys()
+        .filter(|key| key[0] == rly_client::table::CONVERSATIONS);
+    assert_eq!(conversations.count(), 1, "its messages are gone with it");
+    world.say(0, "Person 2", "you stay");
+    world.settle();
+    assert_eq!(
+        world.texts(2, "Person 0", false).last().map(String::as_str),
+        Some("you stay")
+    );
+    // Nor with an old vault, nor on a third device.
+    world.relay.roll_back_vaults(&then);
+    world.reload(0);
+    world.settle();
+    world.try_run(0, Command::UseHere);
+    world.settle();
+    assert_eq!(world.devices[0].state.conversations.len(), 1);
+    let third = world.restore(&file);
+    world.settle();
+    assert_eq!(world.devices[third].state.conversations.len(), 1);
+    assert!(world.devices[third].state.invites.is_empty());
 }

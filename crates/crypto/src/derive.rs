@@ -1,7 +1,7 @@
 //! Keys from secrets: HKDF-SHA-256 (RFC 5869) and DeriveKeyPair of RFC 9180, section 7.1.3.
 
-use crate::{hpke::KEM, labeled};
 use hkdf::Hkdf;
+use hpke::{Kem, Serializable, kem::DhP256HkdfSha256};
 use p256::ecdsa::SigningKey;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -18,19 +18,13 @@ pub(crate) fn hkdf(secret: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
 }
 
 /// DeriveKeyPair for DHKEM(P-256, HKDF-SHA256). `ikm` has at least 32 bytes of entropy.
+// Both take the same values: from 1 to the group's order.
+#[allow(clippy::expect_used)]
 pub(crate) fn key_pair(ikm: &[u8]) -> SigningKey {
-    let prk = labeled::extract(KEM, b"", b"dkp_prk", ikm);
-    let mut counter = 0u8;
-    loop {
-        // 32 bytes for the group's bit mask of 0xff: nothing to mask.
-        let candidate: Zeroizing<[u8; 32]> = prk.block(KEM, b"candidate", &[&[counter]]);
-        // Zero and values from the group's order up are refused: one of 2^32. After 256 of them
-        // the RFC gives up, which nobody will ever see.
-        if let Ok(key) = SigningKey::from_slice(&candidate[..]) {
-            return key;
-        }
-        counter = counter.wrapping_add(1);
-    }
+    let (private, _) = DhP256HkdfSha256::derive_keypair(ikm);
+    let mut bytes = Zeroizing::new([0; 32]);
+    private.write_exact(&mut bytes[..]);
+    SigningKey::from_slice(&bytes[..]).expect("a private key")
 }
 
 #[cfg(test)]

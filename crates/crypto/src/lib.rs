@@ -6,8 +6,8 @@
 mod card;
 mod derive;
 mod ecdsa;
-mod hpke;
-mod labeled;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod mls;
 mod outer;
 mod safety;
@@ -15,13 +15,15 @@ mod sealed;
 mod sim;
 mod sim_file;
 mod vault_key;
+#[cfg(feature = "vectors")]
+pub mod vectors;
 
 #[cfg(test)]
 mod testing;
 
 pub use card::{CardError, open_card, seal_card, sign_card, verify_card};
 pub use ecdsa::{BadSignature, verify};
-pub use mls::{Conversation, KeyPackageSecrets, MlsError, Received, make_key_package};
+pub use mls::{Conversation, KeyPackageSecrets, MlsError, Received, group_of_message, make_key_package};
 pub use outer::OuterKey;
 pub use rly_protocol::padding::TooLarge;
 pub use safety::safety_code;

@@ -6,11 +6,7 @@
 //! authenticated; then the first 8 bytes of the SHA-256 of all before, which tell damage from a
 //! wrong password.
 
-use crate::Sim;
-use aes_gcm::{
-    Aes256Gcm, KeyInit,
-    aead::{Aead, Payload},
-};
+use crate::{Sim, sealed};
 use argon2::{Algorithm, Argon2, Params, Version};
 use bytes::Bytes;
 use core::fmt;
@@ -190,11 +186,6 @@ impl FileKey {
         to.finish()
     }
 
-    fn cipher(&self) -> Aes256Gcm {
-        let key: &[u8; 32] = &self.key;
-        Aes256Gcm::new(key.into())
-    }
-
     /// What is authenticated with the content.
     fn aad(&self) -> Vec<u8> {
         [PREFIX.as_bytes(), &self.header()].concat()
@@ -246,15 +237,9 @@ impl SimFile {
                 let ciphertext = from.raw(from.remaining())?;
                 let password = password.ok_or(SimFileError::PasswordNeeded)?;
                 let key = FileKey::from_password(password, salt, cost).ok_or(SimFileError::PasswordWrong)?;
-                let payload = Payload {
-                    msg: &ciphertext,
-                    aad: &key.aad(),
-                };
-                let content = key
-                    .cipher()
-                    .decrypt(&nonce.into(), payload)
-                    .map_err(|_| SimFileError::PasswordWrong)?;
-                Ok((Self::from_content(reader(Zeroizing::new(content)))?, Some(key)))
+                let content = sealed::decrypt(&key.key, &nonce, &key.aad(), &ciphertext)
+                    .ok_or(SimFileError::PasswordWrong)?;
+                Ok((Self::from_content(reader(content))?, Some(key)))
             }
             _ => Err(SimFileError::Newer),
         }
@@ -286,14 +271,8 @@ impl SimFile {
 fn sealed_body(key: &FileKey, content: &[u8], rng: &mut dyn CryptoRngCore) -> Vec<u8> {
     let mut nonce = [0; 12];
     rng.fill_bytes(&mut nonce);
-    let payload = Payload {
-        msg: content,
-        aad: &key.aad(),
-    };
-    let ciphertext = key
-        .cipher()
-        .encrypt(&nonce.into(), payload)
-        .expect("a content that fits into memory");
+    let ciphertext =
+        sealed::encrypt(&key.key, &nonce, &key.aad(), content).expect("a content that fits into memory");
     [&key.header(), &nonce[..], &ciphertext].concat()
 }
 

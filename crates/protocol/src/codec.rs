@@ -247,7 +247,8 @@ impl<T: Decode> Decode for Vec<T> {
     fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
         let n = usize::from(from.take::<u16>()?);
         // Memory grows with the data that is there, not with the count that is claimed.
-        let mut list = Vec::with_capacity(n.min(from.remaining()));
+        let room = from.remaining() / size_of::<T>().max(1);
+        let mut list = Vec::with_capacity(n.min(room));
         for _ in 0..n {
             list.push(from.take()?);
         }

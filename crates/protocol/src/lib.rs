@@ -12,6 +12,8 @@ pub mod api;
 mod b64;
 mod error;
 pub mod frame;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod id;
 mod key;
 pub mod limits;

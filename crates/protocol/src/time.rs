@@ -20,9 +20,13 @@ pub struct Timestamp(pub u64);
 pub struct TimeError;
 
 impl Timestamp {
-    /// This moment, that many seconds later.
+    /// The last moment that RFC 3339 can write: the end of the year 9999. A later one that comes in
+    /// bytes is refused, as nobody could read what is made of it in JSON.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    /// This moment, that many seconds later; at most [`Timestamp::MAX`].
     pub fn plus_seconds(self, seconds: u64) -> Self {
-        Self(self.0.saturating_add(seconds.saturating_mul(1000)))
+        Self(self.0.saturating_add(seconds.saturating_mul(1000))).min(Self::MAX)
     }
 
     /// Whole seconds since 1970.
@@ -130,7 +134,11 @@ impl Encode for Timestamp {
 
 impl Decode for Timestamp {
     fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self(from.take()?))
+        let at = Self(from.take()?);
+        if at > Self::MAX {
+            return Err(DecodeError::Invalid);
+        }
+        Ok(at)
     }
 }
 
@@ -154,9 +162,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_moment_that_cannot_be_written_is_refused() {
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(
+            Timestamp::from_bytes(&Timestamp::MAX.to_bytes()),
+            Ok(Timestamp::MAX)
+        );
+        let later = Timestamp(Timestamp::MAX.0 + 1);
+        assert_eq!(
+            Timestamp::from_bytes(&later.to_bytes()),
+            Err(DecodeError::Invalid)
+        );
+        assert_eq!(Timestamp(0).plus_seconds(u64::MAX), Timestamp::MAX);
+    }
+
     proptest! {
         #[test]
-        fn text_leads_back(ms in 0..253_402_300_799_999u64) {
+        fn text_leads_back(ms in 0..=Timestamp::MAX.0) {
             prop_assert_eq!(Timestamp(ms).to_string().parse(), Ok(Timestamp(ms)));
         }
     }

@@ -1,5 +1,9 @@
 //! What a relay may be told at its start.
 
+use rly_protocol::limits::ENVELOPE_MAX;
+use std::str::FromStr;
+use thiserror::Error;
+
 /// How often something may happen: `burst` at once, then `per_second`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
@@ -16,8 +20,30 @@ impl Rate {
     }
 }
 
+/// Not a limit that there is, or not a value that it can have.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "'{0}' is no limit: write a rate as sends_per_peer=500/5000 (each second/at once), a number as connections=50000"
+)]
+pub struct LimitsError(String);
+
+impl FromStr for Rate {
+    type Err = LimitsError;
+
+    /// `PER_SECOND/BURST`.
+    fn from_str(text: &str) -> Result<Self, LimitsError> {
+        let wrong = || LimitsError(text.into());
+        let (per_second, burst) = text.split_once('/').ok_or_else(wrong)?;
+        let parse = |text: &str| text.trim().parse::<u32>().ok().filter(|n| *n > 0).map(f64::from);
+        match (parse(per_second), parse(burst)) {
+            (Some(per_second), Some(burst)) => Ok(Self::new(per_second, burst)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
 /// What one peer or address may use. The defaults are generous for people and tight for floods.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Envelopes to one address.
     pub sends_per_address: Rate,
@@ -58,6 +84,49 @@ impl Default for Limits {
     }
 }
 
+impl FromStr for Limits {
+    type Err = LimitsError;
+
+    /// The defaults, but for those that are named: `sends_per_peer=500/5000,queue_envelopes=1000`.
+    fn from_str(text: &str) -> Result<Self, LimitsError> {
+        let mut limits = Self::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            limits.set(part).ok_or_else(|| LimitsError(part.into()))?;
+        }
+        Ok(limits)
+    }
+}
+
+impl Limits {
+    fn set(&mut self, part: &str) -> Option<()> {
+        let (name, value) = part.split_once('=')?;
+        let (name, value) = (name.trim(), value.trim());
+        let rate = match name {
+            "sends_per_address" => &mut self.sends_per_address,
+            "sends_per_peer" => &mut self.sends_per_peer,
+            "registrations" => &mut self.registrations,
+            "shares" => &mut self.shares,
+            "claims" => &mut self.claims,
+            "proofs" => &mut self.proofs,
+            "vault_opens" => &mut self.vault_opens,
+            _ => return self.set_number(name, value),
+        };
+        *rate = value.parse().ok()?;
+        Some(())
+    }
+
+    fn set_number(&mut self, name: &str, value: &str) -> Option<()> {
+        match name {
+            "connections" => self.connections = value.parse().ok().filter(|n| *n > 0)?,
+            "queue_envelopes" => self.queue_envelopes = value.parse().ok().filter(|n| *n > 0)?,
+            // Less would refuse envelopes that the protocol allows, for ever.
+            "queue_bytes" => self.queue_bytes = value.parse().ok().filter(|n| *n >= ENVELOPE_MAX as u64)?,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
 /// What a relay needs to know.
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
@@ -65,4 +134,65 @@ pub struct RelayConfig {
     pub origin: String,
     /// Bounds on use.
     pub limits: Limits,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn limits_are_read_by_name_and_the_rest_stays() {
+        let limits: Limits = "sends_per_peer=7/70, queue_envelopes=2000,connections=9"
+            .parse()
+            .unwrap();
+        assert_eq!(limits.sends_per_peer, Rate::new(7.0, 70.0));
+        assert_eq!((limits.queue_envelopes, limits.connections), (2000, 9));
+        assert_eq!(limits.sends_per_address, Limits::default().sends_per_address);
+        assert_eq!(
+            "".parse::<Limits>().unwrap().connections,
+            Limits::default().connections
+        );
+    }
+
+    #[test]
+    fn every_limit_has_its_name() {
+        for name in [
+            "sends_per_address",
+            "sends_per_peer",
+            "registrations",
+            "shares",
+            "claims",
+            "proofs",
+            "vault_opens",
+        ] {
+            let limits: Limits = format!("{name}=123/456").parse().unwrap();
+            assert!(
+                format!("{limits:?}")
+                    .contains(&format!("{name}: Rate {{ per_second: 123.0, burst: 456.0 }}"))
+            );
+        }
+        for name in ["connections", "queue_envelopes", "queue_bytes"] {
+            let limits: Limits = format!("{name}=123456").parse().unwrap();
+            assert!(format!("{limits:?}").contains(&format!("{name}: 123456")));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        for wrong in [
+            "sends=1/1",
+            "claims",
+            "claims=5",
+            "claims=0/5",
+            "claims=5/0",
+            "claims=inf/5",
+            "claims=-1/5",
+            "connections=0",
+            "connections=1/2",
+            "queue_bytes=65535",
+        ] {
+            assert_eq!(wrong.parse::<Limits>().err(), Some(LimitsError(wrong.into())));
+        }
+    }
 }

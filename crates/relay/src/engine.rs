@@ -65,6 +65,8 @@ pub(crate) struct Engine {
     pub sequence: Sequence,
     /// What the last commit met, if it failed.
     pub health: Mutex<Option<StoreError>>,
+    /// What the disk said when deleted bytes should have left it last, if it refused.
+    pub scrubbing: Mutex<Option<StoreError>>,
     /// Connections, to say goodbye to.
     pub sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
     /// Who uses which vault: session and its buffer.
@@ -204,15 +206,16 @@ impl Relay {
             next_seq: 1,
         };
         let identity = store.identity(fresh).await?;
-        if identity.keyring != keyring.fingerprint() {
+        if !keyring.knows(&identity.keyring) {
             return Err(StartError::Keyring);
         }
         let start = identity.next_seq;
-        let reserve = Batch {
+        let begin = Batch {
             reserve: Some(start + BLOCK),
+            keyring: Some(keyring.fingerprint()),
             ..Batch::default()
         };
-        store.apply(&reserve).await?;
+        store.apply(&begin).await?;
 
         let (jobs, inbox) = mpsc::unbounded_channel();
         let counters = Arc::<Counters>::default();
@@ -228,6 +231,7 @@ impl Relay {
             counters,
             sequence: Sequence::new(start),
             health: Mutex::new(None),
+            scrubbing: Mutex::new(None),
             sessions: Mutex::default(),
             vaults: Mutex::default(),
             touched: Mutex::default(),
@@ -276,19 +280,29 @@ impl Relay {
         Connection::open(&self.engine, peer)
     }
 
-    /// Whether everything that is needed works.
+    /// Whether everything that is needed works: reads, and commits something harmless, as what worked
+    /// a minute ago says nothing about a disk that nobody has written to since.
     ///
     /// # Errors
     /// The name of the part that does not: `store` or `disk`, or `stopping`.
     pub async fn ready(&self) -> Result<(), String> {
-        if self.engine.stopping.is_cancelled() {
+        let engine = &self.engine;
+        if engine.stopping.is_cancelled() {
             return Err("stopping".into());
         }
-        if let Some(error) = self.engine.health.lock().as_ref() {
-            return Err(error.part().into());
+        for failure in [&engine.health, &engine.scrubbing] {
+            if let Some(error) = failure.lock().as_ref() {
+                return Err(error.part().into());
+            }
         }
-        let checked = self.engine.store.check().await;
-        checked.map_err(|error| error.part().into())
+        let part = |error: StoreError| error.part().to_owned();
+        engine.store.check().await.map_err(part)?;
+        let (reply, outcome) = oneshot::channel();
+        engine.job(Job::Probe(reply));
+        match outcome.await {
+            Ok(written) => written.map_err(part),
+            Err(_) => Err("stopping".into()),
+        }
     }
 
     /// Counters and gauges.
@@ -324,7 +338,7 @@ impl Relay {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, rly_fuzz))]
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }

@@ -8,7 +8,11 @@
 //! | fingerprint | `rly server fingerprint v1` | names the secret in the store; tells nothing about it |
 //!
 //! The two tokens are JWTs that differ in `typ`: `a` holds a sealed address and does not expire, `i`
-//! is an invite. Neither is ever taken for the other.
+//! is an invite. Neither is ever taken for the other. Each has one form: of the two signatures that
+//! ECDSA has for everything, (r, s) and (r, n - s), only the one with the lower s is ours.
+//!
+//! A server whose secret was changed makes everything with the new one, and still takes what older
+//! ones made: the [`Keyring`] holds them all.
 
 use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce,
@@ -18,7 +22,7 @@ use core::fmt;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use p256::{SecretKey, elliptic_curve::sec1::ToEncodedPoint, pkcs8::EncodePrivateKey};
+use p256::{SecretKey, ecdsa::Signature, elliptic_curve::sec1::ToEncodedPoint, pkcs8::EncodePrivateKey};
 use rand_core::{OsRng, RngCore};
 use rly_protocol::{Address, InviteId, QueueId, Timestamp, frame::Ticket, from_base64url, to_base64url};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -44,18 +48,10 @@ pub enum KeyringError {
     Unusable,
 }
 
-/// The server's keys.
-#[derive(ZeroizeOnDrop)]
+/// The server's keys: of the present secret, and of those before it.
 pub struct Keyring {
-    seal: [u8; 32],
-    /// As long as a block of SHA-256, which HMAC takes as it is.
-    ticket: [u8; 64],
-    fingerprint: [u8; 16],
-    // Wipes itself.
-    #[zeroize(skip)]
-    sign: EncodingKey,
-    #[zeroize(skip)]
-    verify: DecodingKey,
+    present: Keys,
+    older: Vec<Keys>,
 }
 
 impl fmt::Debug for Keyring {
@@ -93,6 +89,99 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] for a secret that cannot be one.
     pub fn from_secret(secret: [u8; 32]) -> Result<Self, KeyringError> {
+        Ok(Self {
+            present: Keys::derive(secret)?,
+            older: Vec::new(),
+        })
+    }
+
+    /// Takes what was made with another secret as well.
+    ///
+    /// # Errors
+    /// [`KeyringError`] for a secret that cannot be one.
+    pub fn and_older(mut self, secret: [u8; 32]) -> Result<Self, KeyringError> {
+        self.older.push(Keys::derive(secret)?);
+        Ok(self)
+    }
+
+    /// A new secret.
+    pub fn generate() -> [u8; 32] {
+        random()
+    }
+
+    /// Names the present secret without telling anything about it.
+    pub fn fingerprint(&self) -> [u8; 16] {
+        self.present.fingerprint
+    }
+
+    /// Whether one of the secrets has this fingerprint.
+    pub(crate) fn knows(&self, fingerprint: &[u8; 16]) -> bool {
+        self.all().any(|keys| keys.fingerprint == *fingerprint)
+    }
+
+    /// The non-expiring token that stands for an address.
+    pub(crate) fn address_token(&self, address: &Address) -> Result<String, KeyringError> {
+        self.present.address_token(address)
+    }
+
+    /// The address in a token of this server.
+    pub(crate) fn open_address_token(&self, token: &str) -> Option<Address> {
+        self.all().find_map(|keys| keys.open_address_token(token))
+    }
+
+    /// Signs an invite.
+    pub(crate) fn invite(&self, invite: &Invite) -> Result<String, KeyringError> {
+        self.present.invite(invite)
+    }
+
+    /// What an invite of this server says. Whether its time is over is for the caller to see.
+    pub(crate) fn open_invite(&self, token: &str) -> Option<Invite> {
+        self.all().find_map(|keys| keys.open_invite(token))
+    }
+
+    /// The ticket for a queue.
+    pub(crate) fn ticket(&self, queue: &QueueId, expires: Timestamp) -> Ticket {
+        self.present.ticket(queue, expires)
+    }
+
+    /// Whether this server made the ticket for this queue (in constant time for each key).
+    pub(crate) fn is_ticket(&self, queue: &QueueId, ticket: &Ticket) -> bool {
+        self.all().any(|keys| keys.is_ticket(queue, ticket))
+    }
+
+    /// What this server would never sign: any header, any claims.
+    #[cfg(any(test, rly_fuzz))]
+    pub(crate) fn sign_anything(&self, header: &[u8], claims: &[u8]) -> Option<String> {
+        self.present.sign_anything(header, claims)
+    }
+
+    /// What this server would never seal: not an address.
+    #[cfg(any(test, rly_fuzz))]
+    pub(crate) fn seal_anything(&self, bytes: &[u8]) -> Option<String> {
+        self.present.seal_anything(bytes)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Keys> {
+        core::iter::once(&self.present).chain(&self.older)
+    }
+}
+
+/// What one secret gives.
+#[derive(ZeroizeOnDrop)]
+struct Keys {
+    seal: [u8; 32],
+    /// As long as a block of SHA-256, which HMAC takes as it is.
+    ticket: [u8; 64],
+    fingerprint: [u8; 16],
+    // Wipes itself.
+    #[zeroize(skip)]
+    sign: EncodingKey,
+    #[zeroize(skip)]
+    verify: DecodingKey,
+}
+
+impl Keys {
+    fn derive(secret: [u8; 32]) -> Result<Self, KeyringError> {
         let secret = Zeroizing::new(secret);
         if secret.iter().all(|byte| *byte == 0) {
             return Err(KeyringError::Empty);
@@ -109,30 +198,17 @@ impl Keyring {
         })
     }
 
-    /// A new secret.
-    pub fn generate() -> [u8; 32] {
-        random()
-    }
-
-    /// Names the secret without telling anything about it.
-    pub fn fingerprint(&self) -> [u8; 16] {
-        self.fingerprint
-    }
-
-    /// The non-expiring token that stands for an address.
-    pub(crate) fn address_token(&self, address: &Address) -> Result<String, KeyringError> {
+    fn address_token(&self, address: &Address) -> Result<String, KeyringError> {
         let a = self.seal(address)?;
         self.sign(TYP_ADDRESS, &AddressClaims { a })
     }
 
-    /// The address in a token of this server.
-    pub(crate) fn open_address_token(&self, token: &str) -> Option<Address> {
+    fn open_address_token(&self, token: &str) -> Option<Address> {
         let claims: AddressClaims = self.verified(TYP_ADDRESS, token)?;
         self.unseal(&claims.a)
     }
 
-    /// Signs an invite.
-    pub(crate) fn invite(&self, invite: &Invite) -> Result<String, KeyringError> {
+    fn invite(&self, invite: &Invite) -> Result<String, KeyringError> {
         let claims = InviteClaims {
             jti: invite.id,
             a: self.seal(&invite.address)?,
@@ -141,8 +217,7 @@ impl Keyring {
         self.sign(TYP_INVITE, &claims)
     }
 
-    /// What an invite of this server says. Whether its time is over is for the caller to see.
-    pub(crate) fn open_invite(&self, token: &str) -> Option<Invite> {
+    fn open_invite(&self, token: &str) -> Option<Invite> {
         let claims: InviteClaims = self.verified(TYP_INVITE, token)?;
         Some(Invite {
             id: claims.jti,
@@ -151,16 +226,14 @@ impl Keyring {
         })
     }
 
-    /// The ticket for a queue.
-    pub(crate) fn ticket(&self, queue: &QueueId, expires: Timestamp) -> Ticket {
+    fn ticket(&self, queue: &QueueId, expires: Timestamp) -> Ticket {
         Ticket {
             expires,
             mac: self.ticket_mac(queue, expires).finalize().into_bytes().into(),
         }
     }
 
-    /// Whether this server made the ticket for this queue (in constant time).
-    pub(crate) fn is_ticket(&self, queue: &QueueId, ticket: &Ticket) -> bool {
+    fn is_ticket(&self, queue: &QueueId, ticket: &Ticket) -> bool {
         self.ticket_mac(queue, ticket.expires)
             .verify_slice(&ticket.mac)
             .is_ok()
@@ -174,11 +247,12 @@ impl Keyring {
     }
 
     fn seal(&self, address: &Address) -> Result<String, KeyringError> {
+        self.seal_bytes(address.as_bytes())
+    }
+
+    fn seal_bytes(&self, msg: &[u8]) -> Result<String, KeyringError> {
         let nonce: [u8; NONCE] = random();
-        let payload = Payload {
-            msg: address.as_bytes(),
-            aad: AAD,
-        };
+        let payload = Payload { msg, aad: AAD };
         let sealed = Aes256Gcm::new(&self.seal.into())
             .encrypt(Nonce::from_slice(&nonce), payload)
             .map_err(|_| KeyringError::Unusable)?;
@@ -198,14 +272,27 @@ impl Keyring {
         address.try_into().ok().map(Address)
     }
 
+    #[cfg(any(test, rly_fuzz))]
+    fn sign_anything(&self, header: &[u8], claims: &[u8]) -> Option<String> {
+        let message = format!("{}.{}", to_base64url(header), to_base64url(claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.sign, Algorithm::ES256).ok()?;
+        low_s(format!("{message}.{signature}"))
+    }
+
+    #[cfg(any(test, rly_fuzz))]
+    fn seal_anything(&self, bytes: &[u8]) -> Option<String> {
+        self.seal_bytes(bytes).ok()
+    }
+
     fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<String, KeyringError> {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(typ.into());
-        jsonwebtoken::encode(&header, claims, &self.sign).map_err(|_| KeyringError::Unusable)
+        let token = jsonwebtoken::encode(&header, claims, &self.sign).map_err(|_| KeyringError::Unusable)?;
+        low_s(token).ok_or(KeyringError::Unusable)
     }
 
     fn verified<T: DeserializeOwned>(&self, typ: &str, token: &str) -> Option<T> {
-        if token.len() > TOKEN_MAX {
+        if token.len() > TOKEN_MAX || split(token)?.1.normalize_s().is_some() {
             return None;
         }
         // The algorithm is ours, whatever the header says; its other hints are never looked at.
@@ -223,6 +310,22 @@ fn derive<const N: usize>(root: &Hkdf<Sha256>, label: &[u8]) -> Result<[u8; N], 
     let mut key = [0; N];
     root.expand(label, &mut key).map_err(|_| KeyringError::Unusable)?;
     Ok(key)
+}
+
+/// What is signed, and the signature.
+fn split(token: &str) -> Option<(&str, Signature)> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let signature = Signature::from_slice(&from_base64url(signature).ok()?).ok()?;
+    Some((signed, signature))
+}
+
+/// The token in its one form: of the two signatures that verify, the one with the low s.
+fn low_s(token: String) -> Option<String> {
+    let (signed, signature) = split(&token)?;
+    Some(match signature.normalize_s() {
+        Some(low) => format!("{signed}.{}", to_base64url(&low.to_bytes())),
+        None => token,
+    })
 }
 
 /// As DeriveKeyPair of RFC 9180, section 7.1.3: try with a counter until the bytes are a scalar.
@@ -299,12 +402,12 @@ mod tests {
         // The very claims of an invite under the other typ, truly signed.
         let claims = InviteClaims {
             jti: InviteId([1; 16]),
-            a: keys.seal(&Address([1; 16])).unwrap(),
+            a: keys.present.seal(&Address([1; 16])).unwrap(),
             exp: 9_999_999_999,
         };
-        let wrong = keys.sign(TYP_ADDRESS, &claims).unwrap();
+        let wrong = keys.present.sign(TYP_ADDRESS, &claims).unwrap();
         assert!(keys.open_invite(&wrong).is_none());
-        let wrong = keys.sign("JWT", &claims).unwrap();
+        let wrong = keys.present.sign("JWT", &claims).unwrap();
         assert!(keys.open_invite(&wrong).is_none());
     }
 
@@ -362,6 +465,55 @@ mod tests {
             let mangled = String::from_utf8(bytes).unwrap();
             assert!(keys.open_invite(&mangled).is_none(), "at {at}");
         }
+    }
+
+    #[test]
+    fn a_token_has_one_signature() {
+        let keys = keyring();
+        // Half of all signatures come out high.
+        for _ in 0..20 {
+            let token = keys.invite(&invite()).unwrap();
+            let (signed, signature) = split(&token).unwrap();
+            assert!(signature.normalize_s().is_none());
+            let (r, s) = signature.split_scalars();
+            let high = Signature::from_scalars(r, -s).unwrap();
+            let twin = format!("{signed}.{}", to_base64url(&high.to_bytes()));
+            assert!(keys.open_invite(&token).is_some());
+            assert!(keys.open_invite(&twin).is_none());
+        }
+    }
+
+    #[test]
+    fn what_an_older_secret_made_is_taken_and_nothing_new_is_made_with_it() {
+        let old = Keyring::from_secret([1; 32]).unwrap();
+        let new = || Keyring::from_secret([2; 32]).unwrap();
+        let both = new().and_older([1; 32]).unwrap();
+        assert_eq!(both.fingerprint(), new().fingerprint());
+        assert!(both.knows(&old.fingerprint()) && both.knows(&new().fingerprint()));
+        assert!(!new().knows(&old.fingerprint()));
+
+        let address = Address([1; 16]);
+        let (token, link) = (
+            old.address_token(&address).unwrap(),
+            old.invite(&invite()).unwrap(),
+        );
+        let (queue, end) = (QueueId([3; 16]), Timestamp(5));
+        let ticket = old.ticket(&queue, end);
+        assert_eq!(both.open_address_token(&token), Some(address));
+        assert!(both.open_invite(&link) == Some(invite()));
+        assert!(both.is_ticket(&queue, &ticket));
+        assert!(new().open_address_token(&token).is_none() && new().open_invite(&link).is_none());
+        assert!(!new().is_ticket(&queue, &ticket));
+
+        assert!(old.open_invite(&both.invite(&invite()).unwrap()).is_none());
+        assert!(new().open_invite(&both.invite(&invite()).unwrap()).is_some());
+        assert!(
+            new()
+                .open_address_token(&both.address_token(&address).unwrap())
+                .is_some()
+        );
+        assert!(new().is_ticket(&queue, &both.ticket(&queue, end)));
+        assert_eq!(new().and_older([0; 32]).err(), Some(KeyringError::Empty));
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod config;
 mod connection;
 mod deliver;
 mod engine;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod invites;
 mod keys;
 mod metrics;
@@ -34,7 +36,7 @@ mod writer;
 mod tests;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{Limits, Rate, RelayConfig};
+pub use config::{Limits, LimitsError, Rate, RelayConfig};
 pub use connection::{Connection, Incoming, Outgoing};
 pub use engine::{Relay, StartError};
 pub use keys::{Keyring, KeyringError};

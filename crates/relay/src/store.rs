@@ -180,6 +180,8 @@ pub struct Batch {
     pub changes: Vec<Change>,
     /// Sequence numbers below this are taken from now on.
     pub reserve: Option<u64>,
+    /// The server keys that belong to the store from now on.
+    pub keyring: Option<[u8; 16]>,
 }
 
 /// What a store is.

@@ -41,11 +41,14 @@ pub(crate) async fn sweep(engine: &Engine) {
     if let Err(error) = expire(engine, now).await {
         tracing::warn!(%error, "sweeping the store failed");
     }
-    if engine.take_dirty()
-        && let Err(error) = engine.store.scrub().await
-    {
-        tracing::warn!(%error, "deleted bytes could not be removed from the disk yet");
-        engine.mark_dirty();
+    if engine.take_dirty() {
+        let scrubbed = engine.store.scrub().await;
+        if let Err(error) = &scrubbed {
+            tracing::warn!(%error, "deleted bytes could not be removed from the disk yet");
+            engine.mark_dirty();
+        }
+        // A log that somebody reads is nobody's fault; a disk that refuses is.
+        *engine.scrubbing.lock() = scrubbed.err().filter(|error| error.part() == "disk");
     }
     let left = engine.cells.sweep(now);
     engine.counters.queues.store(left as u64, Relaxed);

@@ -39,6 +39,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Where the outcome of a change goes.
 pub(crate) type ChangeReply = oneshot::Sender<Result<Outcome, Refusal>>;
 
+/// Where it goes whether a commit succeeded.
+pub(crate) type Probe = oneshot::Sender<Result<(), StoreError>>;
+
 /// Something to write.
 pub(crate) enum Job {
     /// What is queued, up to a number.
@@ -61,6 +64,8 @@ pub(crate) enum Job {
     },
     /// Sequence numbers to reserve.
     Reserve,
+    /// To learn whether writing works.
+    Probe(Probe),
     /// Everything that there is, at once; then say so.
     Flush(oneshot::Sender<()>),
     /// The end.
@@ -83,6 +88,8 @@ struct Work {
     written: Vec<(Arc<Cell>, Range<usize>)>,
     removed: Vec<(Arc<Cell>, Range<usize>)>,
     changes: Vec<(ChangeReply, Effect)>,
+    /// Who wants to know how it ends.
+    probes: Vec<Probe>,
 }
 
 impl Work {
@@ -250,6 +257,7 @@ impl Writer {
                     reply,
                 } => self.claim(&mut work, cell, invite, key, at, reply),
                 Job::Reserve => reserve = true,
+                Job::Probe(reply) => work.probes.push(reply),
                 // Sorted elsewhere.
                 Job::Linger { .. } | Job::Remove { .. } | Job::Flush(_) | Job::Stop => {}
             }
@@ -282,9 +290,12 @@ impl Writer {
         if reserve || !work.is_empty() {
             work.batch.reserve = engine.sequence.wanted();
         }
-        if self.retry_at.take_if(|at| *at <= instant).is_some() && work.is_empty() {
-            // After a failure: something harmless, to learn whether writing works again.
-            work.batch.reserve = Some(engine.sequence.wanted().unwrap_or(engine.sequence.end()));
+        let retry = self.retry_at.take_if(|at| *at <= instant).is_some();
+        if (retry || !work.probes.is_empty()) && work.is_empty() {
+            // Something harmless, to learn whether writing works (again). One number is given up for
+            // it: SQLite writes nothing where nothing changes.
+            let more = engine.sequence.end() + 1;
+            work.batch.reserve = Some(engine.sequence.wanted().unwrap_or(more));
         }
         work
     }
@@ -355,6 +366,10 @@ impl Writer {
             tracing::info!("the store works again");
         }
         self.retry_at = None;
+        for probe in work.probes {
+            // Whoever asked may have given up.
+            let _ = probe.send(Ok(()));
+        }
         Counters::count(&engine.counters.commits);
         Counters::add(&engine.counters.committed, batch.envelopes.len());
         if !batch.removed.is_empty() || !batch.changes.is_empty() {
@@ -390,6 +405,9 @@ impl Writer {
         let engine = self.engine.clone();
         tracing::error!(%error, "a commit failed; nothing in it was confirmed");
         Counters::count(&engine.counters.commit_failures);
+        for probe in work.probes {
+            let _ = probe.send(Err(error.clone()));
+        }
         *engine.health.lock() = Some(error);
         self.retry_at = Some(Instant::now() + RETRY);
         for (cell, _) in work.written {

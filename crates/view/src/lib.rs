@@ -4,6 +4,8 @@
 
 pub mod card;
 mod command;
+#[cfg(any(test, rly_fuzz))]
+pub mod fuzz;
 mod letter;
 mod link;
 mod model;

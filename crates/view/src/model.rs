@@ -99,6 +99,8 @@ pub struct ConversationView {
     pub blocked: bool,
     /// New keys are being agreed on; messages wait.
     pub rejoining: bool,
+    /// The server has no mailbox of the contact's, or none of ours, for this conversation any more.
+    pub unreachable: bool,
 }
 
 /// The newest message of a conversation, cut to a line.
@@ -205,6 +207,10 @@ pub enum InviteState {
     Opened { at: Timestamp },
     /// Its time is over.
     Expired,
+    /// What came is no answer, or one that cannot be used.
+    Unreadable { at: Timestamp },
+    /// The server does not know its mailbox any more.
+    Gone,
 }
 
 /// An opened letter without an answer.

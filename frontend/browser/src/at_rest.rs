@@ -23,6 +23,12 @@ impl AtRest {
         db.keep_at_rest_key(fresh).await.map(Self)
     }
 
+    /// With a key that no browser keeps.
+    #[cfg(feature = "vectors")]
+    pub(crate) fn with(key: CryptoKey) -> Self {
+        Self(key)
+    }
+
     /// Seals rows, all at once.
     pub(crate) async fn seal(&self, rows: &[Row]) -> Result<Vec<Row>, StoreError> {
         let nonces: Vec<[u8; 12]> = rows.iter().map(|_| random::bytes()).collect();

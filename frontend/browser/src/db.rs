@@ -26,6 +26,14 @@ extern "C" {
         mode: &str,
         options: &Object,
     ) -> Result<IdbTransaction, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = transaction)]
+    fn transaction_of(
+        this: &DatabaseWithOptions,
+        stores: &Array,
+        mode: &str,
+        options: &Object,
+    ) -> Result<IdbTransaction, JsValue>;
 }
 
 /// An open database.
@@ -107,6 +115,20 @@ impl Db {
         requests::completed(&transaction).await
     }
 
+    /// Deletes the rows and the at-rest key.
+    pub(crate) async fn erase(&self) -> Result<(), StoreError> {
+        let stores = Array::of2(&ROWS.into(), &KEYS.into());
+        let transaction = self
+            .0
+            .transaction_of(&stores, "readwrite", &strict()?)
+            .map_err(failed)?;
+        for store in [ROWS, KEYS] {
+            let store = transaction.object_store(store).map_err(failed)?;
+            store.clear().map_err(failed)?;
+        }
+        requests::completed(&transaction).await
+    }
+
     /// One value.
     pub(crate) async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let request = self.read(ROWS)?.get(&binary(key)).map_err(failed)?;
@@ -172,9 +194,7 @@ impl Db {
     }
 
     fn write(&self, store: &str) -> Result<IdbTransaction, StoreError> {
-        let options = Object::new();
-        Reflect::set(&options, &"durability".into(), &"strict".into()).map_err(failed)?;
-        self.0.transaction(store, "readwrite", &options).map_err(failed)
+        self.0.transaction(store, "readwrite", &strict()?).map_err(failed)
     }
 }
 
@@ -182,6 +202,13 @@ impl Drop for Db {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// A transaction that has ended is on the disk.
+fn strict() -> Result<Object, StoreError> {
+    let options = Object::new();
+    Reflect::set(&options, &"durability".into(), &"strict".into()).map_err(failed)?;
+    Ok(options)
 }
 
 fn upgrade(event: IdbVersionChangeEvent) {

@@ -11,6 +11,8 @@ mod migrations;
 pub mod random;
 mod requests;
 mod store;
+#[cfg(feature = "vectors")]
+pub mod vectors;
 mod webcrypto;
 
 pub use error::StoreError;

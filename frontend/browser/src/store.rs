@@ -37,6 +37,14 @@ impl Store {
         Ok(Self { db, at_rest })
     }
 
+    /// Deletes everything, the at-rest key too, whether or not it can be read.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing was deleted.
+    pub async fn erase() -> Result<(), StoreError> {
+        Db::open().await?.erase().await
+    }
+
     /// Makes the whole change or nothing of it; it is on the disk when this returns.
     ///
     /// # Errors

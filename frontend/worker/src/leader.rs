@@ -10,7 +10,7 @@ use rand_core::OsRng;
 use rly_browser::{Batch, Store, StoreError, clock, letters};
 use rly_client::{Changes, CommandId, Effect, Input, LoadError, Machine, Output, table};
 use rly_protocol::{Timestamp, from_base64url};
-use rly_view::{Command, Failure, FailureCode, FromWorker, Phase, StateView};
+use rly_view::{Answer, Command, Failure, FailureCode, FromWorker, Phase, StateView};
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,
@@ -82,15 +82,14 @@ pub(crate) async fn lead(tab: Rc<Tab>, events: UnboundedSender<Event>, inbox: Un
     };
     let mut trouble = None;
     loop {
-        let error = match leader.load().await {
-            Ok((machine, store)) => leader.serve(machine, store, trouble).await,
-            Err(error) => {
-                leader.wait(error).await;
-                error
+        trouble = match leader.load().await {
+            Ok((machine, store)) => {
+                let error = leader.serve(machine, store, trouble).await;
+                leader.give_up(error);
+                Some(error)
             }
+            Err(error) => leader.wait(error).await,
         };
-        leader.give_up(error);
-        trouble = Some(error);
     }
 }
 
@@ -298,12 +297,23 @@ impl Leader {
         self.retry = Some(Timeout::new(RETRY_MS, move || say(&events, Event::Retry)));
     }
 
-    /// Without a machine: waits until there is a reason to try again.
-    async fn wait(&mut self, error: StoreError) {
-        // Whoever asked before this failure has the answer: it failed.
+    /// Without a machine: waits until there is a reason to try again. Gives the trouble that is left.
+    async fn wait(&mut self, error: StoreError) -> Option<StoreError> {
+        // Whoever asked before this failure has the answer: it failed. What cannot be read can still
+        // be deleted.
         self.take_in();
         for event in mem::take(&mut self.queue) {
-            if let Event::Command { asker, .. } = event {
+            let Event::Command { asker, command } = event else {
+                continue;
+            };
+            if matches!((error, command), (StoreError::Broken, Command::DeleteSim)) {
+                let erased = Store::erase().await;
+                self.tab
+                    .answer(asker, erased.map(|()| Answer::Done).map_err(failure));
+                if erased.is_ok() {
+                    return None;
+                }
+            } else {
                 self.tab.answer(asker, Err(failure(error)));
             }
         }
@@ -313,7 +323,7 @@ impl Leader {
         loop {
             self.fill_queue().await;
             if (self.queue.iter()).any(|event| matches!(event, Event::Command { .. } | Event::Retry)) {
-                return;
+                return Some(error);
             }
             self.queue.clear();
             self.tell(nothing(), Some(error));

@@ -21,6 +21,9 @@ pub enum BuildError {
     /// wasm-bindgen's words.
     #[error("wasm-bindgen refuses {0}: {1}")]
     Bindgen(String, String),
+    /// A page is not split, or its script is not as known.
+    #[error("{0} cannot be split: {1}")]
+    Split(String, String),
     /// The content security policy and the hashed names leave no place for them.
     #[error("{0} brings JavaScript snippets of its own, which are not served")]
     Snippets(String),

@@ -1,5 +1,7 @@
 //! What the tests share: a site of seven small files, and a P-256 key with what it proves.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod process;
 
 use p256::ecdsa::{Signature as Ecdsa, SigningKey, signature::Signer};
 use rly_protocol::{
@@ -48,6 +50,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// A key pair of a reader or claimant.
+#[derive(Clone)]
 pub struct Key(SigningKey);
 
 impl Key {
@@ -60,10 +63,15 @@ impl Key {
         PublicKey::try_from(point.as_bytes()).unwrap()
     }
 
-    pub fn prove(&self, origin: &str, nonce: &[u8; 32], queue: &QueueId) -> Proof {
+    /// The proof of a vault's owner.
+    pub fn sign(&self, origin: &str, nonce: &[u8; 32], queue: &QueueId) -> Signature {
         let signature: Ecdsa = self.0.sign(&proof_message(origin, nonce, queue));
+        Signature(signature.to_bytes().into())
+    }
+
+    pub fn prove(&self, origin: &str, nonce: &[u8; 32], queue: &QueueId) -> Proof {
         Proof::Signed {
-            signature: Signature(signature.to_bytes().into()),
+            signature: self.sign(origin, nonce, queue),
         }
     }
 

@@ -1,6 +1,10 @@
-//! A relay in memory that keeps to docs/protocol.md, for machines in tests.
+//! A relay in memory that keeps to docs/protocol.md, for machines in tests; and, where a test says
+//! so, one that does not.
 
+use super::faults::Faults;
 use bytes::Bytes;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
 use rly_client::{HttpError, HttpOk, HttpRequest, HttpResult};
 use rly_crypto::{vault_id, verify};
 use rly_protocol::{
@@ -36,42 +40,64 @@ struct Invite {
     withdrawn: bool,
 }
 
-/// The relay.
+/// What a backup of the server would hold.
 #[derive(Clone)]
-pub struct SimRelay {
-    pub origin: String,
+pub struct Stored {
     mailboxes: BTreeMap<QueueId, Mailbox>,
     addresses: BTreeMap<Address, QueueId>,
     vaults: BTreeMap<QueueId, Vault>,
     invites: BTreeMap<InviteId, Invite>,
+    next_seq: u64,
+    incarnation: Incarnation,
+}
+
+/// An envelope that is kept back.
+struct Parked {
+    until: Timestamp,
+    queue: QueueId,
+    id: EnvelopeId,
+    body: Bytes,
+}
+
+/// The relay.
+pub struct SimRelay {
+    pub origin: String,
+    stored: Stored,
     readers: BTreeMap<QueueId, DeviceIndex>,
     nonces: BTreeMap<DeviceIndex, [u8; 32]>,
-    next_seq: u64,
     next_id: u64,
-    pub incarnation: Incarnation,
     /// Frames for each device.
     pub out: BTreeMap<DeviceIndex, Replies>,
     pub now: Timestamp,
-    /// Envelopes that were taken in, for tests that look at bytes on the wire.
-    pub sent: Vec<(EnvelopeId, Bytes)>,
+    /// Envelopes that were taken in, by their ids: a retry has the same bytes.
+    pub sent: BTreeMap<EnvelopeId, (Address, Bytes)>,
+    /// What it does that it should not.
+    pub faults: Faults,
+    rng: ChaCha20Rng,
+    parked: Vec<Parked>,
 }
 
 impl SimRelay {
-    pub fn new(origin: &str) -> Self {
+    pub fn new(origin: &str, seed: u64) -> Self {
         Self {
             origin: origin.into(),
-            mailboxes: BTreeMap::new(),
-            addresses: BTreeMap::new(),
-            vaults: BTreeMap::new(),
-            invites: BTreeMap::new(),
+            stored: Stored {
+                mailboxes: BTreeMap::new(),
+                addresses: BTreeMap::new(),
+                vaults: BTreeMap::new(),
+                invites: BTreeMap::new(),
+                next_seq: 1,
+                incarnation: Incarnation([1; 16]),
+            },
             readers: BTreeMap::new(),
             nonces: BTreeMap::new(),
-            next_seq: 1,
             next_id: 1,
-            incarnation: Incarnation([1; 16]),
             out: BTreeMap::new(),
             now: Timestamp(0),
-            sent: Vec::new(),
+            sent: BTreeMap::new(),
+            faults: Faults::default(),
+            rng: ChaCha20Rng::seed_from_u64(seed ^ 0x7265_6c61_7921),
+            parked: Vec::new(),
         }
     }
 
@@ -91,8 +117,8 @@ impl SimRelay {
             min: 1,
             max: 1,
             nonce,
-            incarnation: self.incarnation,
-            now: self.now,
+            incarnation: self.stored.incarnation,
+            now: self.faults.time.unwrap_or(self.now),
         };
         self.say(device, hello);
     }
@@ -144,16 +170,77 @@ impl SimRelay {
         }
     }
 
-    fn put(&mut self, queue: QueueId, kind: Kind, id: EnvelopeId, body: Bytes) {
-        let Some(mailbox) = self.mailboxes.get_mut(&queue) else {
-            return;
-        };
-        if mailbox.ids.contains(&id) {
+    /// Takes an envelope in, as honestly as the faults allow.
+    fn take_in(&mut self, queue: QueueId, id: EnvelopeId, body: Bytes) {
+        let faults = self.faults;
+        if faults.drops(&mut self.rng) {
             return;
         }
+        if faults.doubles(&mut self.rng) {
+            let other = if self.rng.next_u32().is_multiple_of(2) {
+                EnvelopeId(self.new_id())
+            } else {
+                id
+            };
+            let delay = faults.delay(&mut self.rng);
+            self.park(queue, other, body.clone(), delay);
+        }
+        if faults.delays(&mut self.rng) {
+            let delay = faults.delay(&mut self.rng);
+            self.park(queue, id, body, delay);
+        } else {
+            self.put(queue, Kind::Envelope, id, body);
+        }
+    }
+
+    fn park(&mut self, queue: QueueId, id: EnvelopeId, body: Bytes, seconds: u64) {
+        let until = self.now.plus_seconds(seconds);
+        self.parked.push(Parked {
+            until,
+            queue,
+            id,
+            body,
+        });
+    }
+
+    /// Delivers what was kept back long enough.
+    pub fn release(&mut self) {
+        let now = self.now;
+        for parked in self
+            .parked
+            .extract_if(.., |parked| parked.until <= now)
+            .collect::<Vec<_>>()
+        {
+            self.deliver(parked.queue, Kind::Envelope, parked.id, parked.body);
+        }
+    }
+
+    /// Delivers everything that was kept back.
+    pub fn release_all(&mut self) {
+        for parked in std::mem::take(&mut self.parked) {
+            self.deliver(parked.queue, Kind::Envelope, parked.id, parked.body);
+        }
+    }
+
+    fn put(&mut self, queue: QueueId, kind: Kind, id: EnvelopeId, body: Bytes) {
+        let known = self
+            .stored
+            .mailboxes
+            .get(&queue)
+            .is_none_or(|mailbox| mailbox.ids.contains(&id));
+        if !known {
+            self.deliver(queue, kind, id, body);
+        }
+    }
+
+    /// Puts something into a mailbox, even for the second time.
+    pub fn deliver(&mut self, queue: QueueId, kind: Kind, id: EnvelopeId, body: Bytes) {
+        let Some(mailbox) = self.stored.mailboxes.get_mut(&queue) else {
+            return;
+        };
         mailbox.ids.push(id);
-        let seq = self.next_seq;
-        self.next_seq += 1;
+        let seq = self.stored.next_seq;
+        self.stored.next_seq += 1;
         mailbox.waiting.insert(seq, (kind, id, body.clone()));
         if let Some(reader) = self.readers.get(&queue).copied() {
             self.say(
@@ -169,11 +256,59 @@ impl SimRelay {
         }
     }
 
+    /// A backup of all that is stored.
+    pub fn backup(&self) -> Stored {
+        self.stored.clone()
+    }
+
+    /// An old state is put back; everybody is disconnected. `told`: it says that it is another store.
+    pub fn roll_back(&mut self, then: Stored, told: bool) {
+        self.restart();
+        self.stored = then;
+        if told {
+            self.stored.incarnation = Incarnation(self.new_id());
+        }
+    }
+
+    /// The mailboxes that this device reads now.
+    pub fn mailboxes_of(&self, device: DeviceIndex) -> Vec<QueueId> {
+        let mine = self.readers.iter().filter(|(_, reader)| **reader == device);
+        let queues = mine.map(|(queue, _)| *queue);
+        queues
+            .filter(|queue| self.stored.mailboxes.contains_key(queue))
+            .collect()
+    }
+
+    /// What waits in a mailbox.
+    pub fn waiting_in(&self, queue: &QueueId) -> Vec<(EnvelopeId, Bytes)> {
+        let waiting = self.stored.mailboxes[queue].waiting.values();
+        waiting.map(|(_, id, body)| (*id, body.clone())).collect()
+    }
+
+    /// The mailbox behind an address.
+    pub fn mailbox_at(&self, address: &Address) -> QueueId {
+        self.stored.addresses[address]
+    }
+
+    /// All envelopes are gone, as if they had never come.
+    pub fn forget_envelopes(&mut self) {
+        for mailbox in self.stored.mailboxes.values_mut() {
+            mailbox.waiting.clear();
+            mailbox.ids.clear();
+        }
+    }
+
+    /// A mailbox is gone.
+    pub fn forget_mailbox(&mut self, queue: &QueueId) {
+        self.stored.mailboxes.remove(queue);
+        self.readers.remove(queue);
+    }
+
     pub fn frame(&mut self, device: DeviceIndex, message: Bytes) {
         let frame = ClientFrame::from_message(message).expect("machines send good frames");
         match frame {
             ClientFrame::Subscribe { req, queue, proof } => {
-                let Some(mailbox) = self.mailboxes.get(&queue).cloned() else {
+                let Some(mailbox) = self.stored.mailboxes.get(&queue).cloned() else {
                     return self.say(device, ServerFrame::error(req, ErrorCode::NoQueue, 0));
                 };
                 if !self.proved(device, &queue, &mailbox.reader, &proof) {
@@ -182,7 +317,9 @@ impl SimRelay {
                 self.become_reader(device, queue);
                 let answer = self.subscribed(req, queue);
                 self.say(device, answer);
-                for (seq, (kind, id, body)) in mailbox.waiting {
+                let mut waiting: Vec<_> = mailbox.waiting.into_iter().collect();
+                self.faults.shuffle(&mut self.rng, &mut waiting);
+                for (seq, (kind, id, body)) in waiting {
                     self.say(
                         device,
                         ServerFrame::Deliver {
@@ -201,7 +338,7 @@ impl SimRelay {
             }
             ClientFrame::Ack { queue, seq } => {
                 if self.readers.get(&queue) == Some(&device)
-                    && let Some(mailbox) = self.mailboxes.get_mut(&queue)
+                    && let Some(mailbox) = self.stored.mailboxes.get_mut(&queue)
                 {
                     mailbox.waiting.retain(|waiting, _| *waiting > seq);
                 }
@@ -218,27 +355,33 @@ impl SimRelay {
                     body.len()
                 );
                 let Some(queue) = self
+                    .stored
                     .addresses
                     .get(&address)
                     .copied()
-                    .filter(|q| self.mailboxes.contains_key(q))
+                    .filter(|q| self.stored.mailboxes.contains_key(q))
                 else {
                     return self.say(device, ServerFrame::error(req, ErrorCode::NoQueue, 0));
                 };
-                if let Some((_, first)) = self.sent.iter().find(|(sent, _)| *sent == id) {
-                    assert_eq!(*first, body, "a retry has identical bytes");
+                if let Some((_, first)) = self.sent.insert(id, (address, body.clone())) {
+                    assert_eq!(first, body, "a retry has identical bytes");
                 }
-                self.sent.push((id, body.clone()));
-                self.put(queue, Kind::Envelope, id, body);
+                if let Some((code, wait)) = self.faults.refuse {
+                    return self.say(device, ServerFrame::error(req, code, wait));
+                }
+                self.take_in(queue, id, body);
                 self.say(device, ServerFrame::Done { req });
             }
             ClientFrame::DeleteQueue { req, queue } => {
-                assert_eq!(self.readers.remove(&queue), Some(device));
-                self.mailboxes.remove(&queue);
+                if self.readers.get(&queue) != Some(&device) {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::ProofInvalid, 0));
+                }
+                self.readers.remove(&queue);
+                self.stored.mailboxes.remove(&queue);
                 self.say(device, ServerFrame::Done { req });
             }
             ClientFrame::WithdrawInvite { req, invite, .. } => {
-                let Some(invite) = self.invites.get_mut(&invite) else {
+                let Some(invite) = self.stored.invites.get_mut(&invite) else {
                     return self.say(device, ServerFrame::error(req, ErrorCode::InviteExpired, 0));
                 };
                 let used = invite.claimed.is_some();
@@ -255,14 +398,17 @@ impl SimRelay {
                 if !self.proved(device, &queue, &key, &Proof::Signed { signature }) {
                     return self.say(device, ServerFrame::error(req, ErrorCode::ProofInvalid, 0));
                 }
-                self.vaults.entry(queue).or_default();
+                self.stored.vaults.entry(queue).or_default();
                 self.become_reader(device, queue);
                 let answer = self.subscribed(req, queue);
                 self.say(device, answer);
             }
             ClientFrame::VaultRead { req, queue, from } => {
-                assert_eq!(self.readers.get(&queue), Some(&device));
-                let vault = &self.vaults[&queue];
+                // Another device of the SIM has opened it since.
+                if self.readers.get(&queue) != Some(&device) {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::ProofInvalid, 0));
+                }
+                let vault = &self.stored.vaults[&queue];
                 // Small pages, so that paging is used.
                 let mut entries: Vec<_> = vault
                     .slots
@@ -292,8 +438,8 @@ impl SimRelay {
                 if self.readers.get(&queue) != Some(&device) {
                     return self.say(device, ServerFrame::error(req, ErrorCode::ProofInvalid, 0));
                 }
-                let vault = self.vaults.get_mut(&queue).expect("an open vault");
-                if vault.generation != expected {
+                let vault = self.stored.vaults.get_mut(&queue).expect("an open vault");
+                if vault.generation != expected && !self.faults.any_generation {
                     return self.say(device, ServerFrame::error(req, ErrorCode::VaultConflict, 0));
                 }
                 vault.generation += 1;
@@ -316,13 +462,13 @@ impl SimRelay {
             HttpRequest::Register(RegisterSim { reader_key }) => {
                 let queue = QueueId(self.new_id());
                 let address = Address(self.new_id());
-                self.addresses.insert(address, queue);
+                self.stored.addresses.insert(address, queue);
                 let mailbox = Mailbox {
                     reader: reader_key,
                     waiting: BTreeMap::new(),
                     ids: Vec::new(),
                 };
-                self.mailboxes.insert(queue, mailbox);
+                self.stored.mailboxes.insert(queue, mailbox);
                 let address_token = String::from(address);
                 Ok(HttpOk::Registered(Registered {
                     queue,
@@ -347,7 +493,7 @@ impl SimRelay {
                     claimed: None,
                     withdrawn: false,
                 };
-                self.invites.insert(invite_id, invite);
+                self.stored.invites.insert(invite_id, invite);
                 Ok(HttpOk::Shared(Shared {
                     invite: format!("jwt.{}", String::from(invite_id)),
                     invite_id,
@@ -364,7 +510,7 @@ impl SimRelay {
             .and_then(|id| id.parse().ok())
             .ok_or(ErrorCode::InviteInvalid)?;
         let now = self.now;
-        let invite = self.invites.get_mut(&id).ok_or(ErrorCode::InviteInvalid)?;
+        let invite = self.stored.invites.get_mut(&id).ok_or(ErrorCode::InviteInvalid)?;
         if invite.withdrawn {
             return Err(ErrorCode::InviteWithdrawn);
         }
@@ -378,7 +524,7 @@ impl SimRelay {
             address: invite.address,
             card: Blob(invite.card.clone()),
         };
-        let queue = self.addresses[&imported.address];
+        let queue = self.stored.addresses[&imported.address];
         let notice = Notice::InviteOpened { invite: id, at: now };
         self.put(queue, Kind::Notice, EnvelopeId(id.0), notice.to_bytes().into());
         Ok(imported)
@@ -386,17 +532,47 @@ impl SimRelay {
 
     /// What waits in all mailboxes.
     pub fn waiting(&self) -> usize {
-        self.mailboxes.values().map(|mailbox| mailbox.waiting.len()).sum()
+        self.stored
+            .mailboxes
+            .values()
+            .map(|mailbox| mailbox.waiting.len())
+            .sum()
     }
 
     /// A lying relay: shows the vaults as they were.
-    pub fn roll_back_vaults(&mut self, then: &SimRelay) {
-        self.vaults.extend(then.vaults.clone());
+    pub fn roll_back_vaults(&mut self, then: &Stored) {
+        self.stored.vaults.extend(then.vaults.clone());
+    }
+
+    /// A lying relay: says that the vaults are of other generations.
+    pub fn set_generations(&mut self, to: impl Fn(u64) -> u64) {
+        for vault in self.stored.vaults.values_mut() {
+            vault.generation = to(vault.generation);
+        }
+    }
+
+    /// A lying relay: every blob in the vaults is changed by this.
+    pub fn tamper_vaults(&mut self, mut change: impl FnMut(u32, &mut Vec<u8>)) {
+        for vault in self.stored.vaults.values_mut() {
+            for (slot, blob) in &mut vault.slots {
+                let mut bytes = blob.to_vec();
+                change(*slot, &mut bytes);
+                *blob = bytes.into();
+            }
+        }
+    }
+
+    /// A lying relay: the vaults are empty.
+    pub fn empty_vaults(&mut self) {
+        for vault in self.stored.vaults.values_mut() {
+            vault.slots.clear();
+            vault.generation += 1;
+        }
     }
 
     /// A lying relay: every envelope that waits is changed by this.
     pub fn tamper(&mut self, mut change: impl FnMut(&mut Vec<u8>)) {
-        for mailbox in self.mailboxes.values_mut() {
+        for mailbox in self.stored.mailboxes.values_mut() {
             for (_, _, body) in mailbox.waiting.values_mut() {
                 let mut bytes = body.to_vec();
                 change(&mut bytes);
@@ -407,7 +583,7 @@ impl SimRelay {
 
     /// A lying relay: the newest `n` envelopes that wait are thrown away.
     pub fn drop_waiting(&mut self, n: usize) {
-        for mailbox in self.mailboxes.values_mut() {
+        for mailbox in self.stored.mailboxes.values_mut() {
             for _ in 0..n {
                 mailbox.waiting.pop_last();
             }

@@ -80,6 +80,8 @@ pub struct Conversation {
     creator: bool,
     peer: Person,
     peer_index: LeafNodeIndex,
+    /// The state may differ from what was taken: comparing all rows is not for nothing.
+    touched: bool,
 }
 
 impl fmt::Debug for Conversation {
@@ -202,6 +204,7 @@ impl Conversation {
             provider,
             signer,
             creator,
+            touched: true,
         })
     }
 
@@ -217,7 +220,11 @@ impl Conversation {
     /// What is new in the state since the last call, or since loading: rows to store, and keys of
     /// rows to delete (`None`). The values are secret.
     pub fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-        self.provider.take_changes()
+        if core::mem::take(&mut self.touched) {
+            self.provider.take_changes()
+        } else {
+            Vec::new()
+        }
     }
 
     /// Who the other one is.
@@ -260,6 +267,7 @@ impl Conversation {
     /// # Errors
     /// [`MlsError::Library`].
     pub fn encrypt(&mut self, plain: &[u8], rng: &mut dyn CryptoRngCore) -> Result<Vec<u8>, MlsError> {
+        self.touched = true;
         let Self {
             group,
             provider,
@@ -282,6 +290,7 @@ impl Conversation {
         if !self.may_commit() {
             return Err(MlsError::Refused);
         }
+        self.touched = true;
         self.all_or_nothing(|this| {
             let Self {
                 group,
@@ -309,6 +318,7 @@ impl Conversation {
     /// # Errors
     /// Every [`MlsError`]; the state is then as it was.
     pub fn process(&mut self, message: &[u8]) -> Result<Received, MlsError> {
+        self.touched = true;
         let message = MlsMessageIn::tls_deserialize_exact_bytes(message).map_err(|_| MlsError::Invalid)?;
         let message = match message.extract() {
             MlsMessageBodyIn::PrivateMessage(message) => ProtocolMessage::from(message),
@@ -395,6 +405,13 @@ impl Conversation {
         }
         result
     }
+}
+
+/// Which group a message says it is of. Nothing of it is checked. `None` for what is no message.
+pub fn group_of_message(message: &[u8]) -> Option<Vec<u8>> {
+    let message = MlsMessageIn::tls_deserialize_exact_bytes(message).ok()?;
+    let message = message.try_into_protocol_message().ok()?;
+    Some(message.group_id().to_vec())
 }
 
 fn load_group(provider: &Provider, id: &GroupId) -> Result<MlsGroup, MlsError> {

@@ -1,14 +1,18 @@
-//! The primitives that OpenMLS works with: RustCrypto's, for our one suite, and only on what has the
-//! one form that RFC 9420 gives it. Nothing of other suites is in the program, and all randomness is
-//! the caller's.
+//! The primitives that OpenMLS works with: RustCrypto's, and HPKE of the crate `hpke`, which computes
+//! with the same ones. Only our one suite, and only what has the one form that RFC 9420 gives it:
+//! nothing of other suites is in the program. All randomness is the caller's.
 
 use super::{SUITE, provider::Rand};
-use crate::{derive, ecdsa, hpke};
+use crate::ecdsa;
 use aes_gcm::{
     Aes128Gcm, KeyInit, Nonce,
     aead::{Aead, Payload},
 };
 use hkdf::Hkdf;
+use hpke::{
+    Deserializable, Kem, OpModeR, OpModeS, Serializable, aead::AesGcm128, kdf::HkdfSha256,
+    kem::DhP256HkdfSha256,
+};
 use openmls::prelude::tls_codec::SecretVLBytes as Bytes;
 use openmls_traits::{
     crypto::OpenMlsCrypto,
@@ -44,6 +48,31 @@ impl Crypto {
             cut_macs_to: std::sync::Mutex::new(None),
         }
     }
+
+    /// To one message or one exported secret.
+    fn hpke_sender(&self, receiver: &[u8], info: &[u8]) -> Result<(Vec<u8>, Sender), CryptoError> {
+        let receiver = <DhP256HkdfSha256 as Kem>::PublicKey::from_bytes(receiver)
+            .map_err(|_| CryptoError::InvalidPublicKey)?;
+        let (kem_output, sender) = self
+            .rand
+            .with(|rng| hpke::setup_sender::<_, _, DhP256HkdfSha256, _>(&OpModeS::Base, &receiver, info, rng))
+            .map_err(|_| CryptoError::InsufficientRandomness)?
+            .map_err(|_| CryptoError::SenderSetupError)?;
+        Ok((kem_output.to_bytes().to_vec(), sender))
+    }
+}
+
+// RFC 9180, sections 4 to 5, of suite 2. Points have the one form of its section 7.1.1.
+type Sender = hpke::aead::AeadCtxS<AesGcm128, HkdfSha256, DhP256HkdfSha256>;
+type Receiver = hpke::aead::AeadCtxR<AesGcm128, HkdfSha256, DhP256HkdfSha256>;
+
+fn hpke_receiver(kem_output: &[u8], secret_key: &[u8], info: &[u8]) -> Result<Receiver, CryptoError> {
+    let kem_output = <DhP256HkdfSha256 as Kem>::EncappedKey::from_bytes(kem_output)
+        .map_err(|_| CryptoError::InvalidPublicKey)?;
+    let secret_key = <DhP256HkdfSha256 as Kem>::PrivateKey::from_bytes(secret_key)
+        .map_err(|_| CryptoError::InvalidLength)?;
+    hpke::setup_receiver(&OpModeR::Base, &secret_key, &kem_output, info)
+        .map_err(|_| CryptoError::ReceiverSetupError)
 }
 
 /// Uncompressed: RFC 8446, section 4.2.8.2, to which RFC 9420 refers for signatures.
@@ -192,13 +221,12 @@ impl OpenMlsCrypto for Crypto {
         plain: &[u8],
     ) -> Result<HpkeCiphertext, CryptoError> {
         is_hpke(&config)?;
-        let (enc, ciphertext) = self
-            .rand
-            .with(|rng| hpke::seal(receiver, info, aad, plain, rng))
-            .map_err(|_| CryptoError::InsufficientRandomness)?
+        let (kem_output, mut sender) = self.hpke_sender(receiver, info)?;
+        let ciphertext = sender
+            .seal(plain, aad)
             .map_err(|_| CryptoError::HpkeEncryptionError)?;
         Ok(HpkeCiphertext {
-            kem_output: enc.into(),
+            kem_output: kem_output.into(),
             ciphertext: ciphertext.into(),
         })
     }
@@ -212,8 +240,9 @@ impl OpenMlsCrypto for Crypto {
         aad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         is_hpke(&config)?;
-        let (enc, ciphertext) = (input.kem_output.as_slice(), input.ciphertext.as_slice());
-        hpke::open(enc, secret_key, info, aad, ciphertext).map_err(|_| CryptoError::HpkeDecryptionError)
+        hpke_receiver(input.kem_output.as_slice(), secret_key, info)?
+            .open(input.ciphertext.as_slice(), aad)
+            .map_err(|_| CryptoError::HpkeDecryptionError)
     }
 
     fn hpke_setup_sender_and_export(
@@ -225,12 +254,12 @@ impl OpenMlsCrypto for Crypto {
         length: usize,
     ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
         is_hpke(&config)?;
-        let (enc, secret) = self
-            .rand
-            .with(|rng| hpke::export_to(receiver, info, context, length, rng))
-            .map_err(|_| CryptoError::InsufficientRandomness)?
-            .map_err(|_| CryptoError::SenderSetupError)?;
-        Ok((enc, secret.into()))
+        let (kem_output, sender) = self.hpke_sender(receiver, info)?;
+        let mut secret = vec![0; length];
+        sender
+            .export(context, &mut secret)
+            .map_err(|_| CryptoError::ExporterError)?;
+        Ok((kem_output, secret.into()))
     }
 
     fn hpke_setup_receiver_and_export(
@@ -243,17 +272,20 @@ impl OpenMlsCrypto for Crypto {
         length: usize,
     ) -> Result<ExporterSecret, CryptoError> {
         is_hpke(&config)?;
-        hpke::export_from(kem_output, secret_key, info, context, length)
-            .map(Into::into)
-            .map_err(|_| CryptoError::ReceiverSetupError)
+        let receiver = hpke_receiver(kem_output, secret_key, info)?;
+        let mut secret = vec![0; length];
+        receiver
+            .export(context, &mut secret)
+            .map_err(|_| CryptoError::ExporterError)?;
+        Ok(secret.into())
     }
 
     fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
         is_hpke(&config)?;
-        let key = derive::key_pair(ikm);
+        let (private, public) = DhP256HkdfSha256::derive_keypair(ikm);
         Ok(HpkeKeyPair {
-            private: key.to_bytes()[..].into(),
-            public: ecdsa::public_key(&key).as_bytes().to_vec(),
+            private: private.to_bytes().to_vec().into(),
+            public: public.to_bytes().to_vec(),
         })
     }
 }

@@ -8,9 +8,11 @@ mod key_package;
 mod provider;
 mod signer;
 
-pub use conversation::{Conversation, Received};
+pub use conversation::{Conversation, Received, group_of_message};
 pub use error::MlsError;
 pub use key_package::{KeyPackageSecrets, make_key_package};
+#[cfg(feature = "vectors")]
+pub use provider::Provider;
 
 use openmls::prelude::Ciphersuite;
 

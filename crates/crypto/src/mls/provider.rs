@@ -60,6 +60,14 @@ impl Provider {
         }
     }
 
+    /// Without rows, and with randomness that stays.
+    #[cfg(feature = "vectors")]
+    pub(crate) fn with_randomness(rng: &mut dyn CryptoRngCore) -> Self {
+        let provider = Self::new();
+        provider.rand.set(Some(rng));
+        provider
+    }
+
     /// A row of our own.
     pub(super) fn row(&self, key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         read(&self.storage).get(key).cloned().map(Zeroizing::new)

@@ -61,6 +61,9 @@ impl Tables {
         if let (Some(identity), Some(end)) = (&mut self.identity, batch.reserve) {
             identity.next_seq = identity.next_seq.max(end);
         }
+        if let (Some(identity), Some(keyring)) = (&mut self.identity, batch.keyring) {
+            identity.keyring = keyring;
+        }
         batch.changes.iter().map(|change| self.change(change)).collect()
     }
 

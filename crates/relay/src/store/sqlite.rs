@@ -3,8 +3,13 @@
 //! `synchronous=FULL` makes each commit wait for the disk, so the engine commits in groups.
 //! `secure_delete` overwrites what is deleted in the file, and [`Store::scrub`] truncates the WAL,
 //! where the bytes would otherwise be found until it is reused.
+//!
+//! A commit that failed leaves nothing behind: SQLite writes the next one over it in the log. Only a
+//! process that dies in between would find it there and build on it, although the kernel may have
+//! given up writing those pages; so the log is emptied at each start, before anything is added.
 
 mod batch;
+mod log;
 mod open;
 
 use super::{
@@ -44,12 +49,7 @@ impl SqliteStore {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
         let mut writer = self.writer.lock().await;
-        let mut connection = match writer.take() {
-            Some(connection) => connection,
-            None => SqliteConnection::connect_with(&self.options)
-                .await
-                .map_err(failed)?,
-        };
+        let mut connection = self.connection(&mut writer).await?;
         let result = async {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
             let result = work(&mut transaction).await?;
@@ -61,6 +61,19 @@ impl SqliteStore {
             *writer = Some(connection);
         }
         result.map_err(failed)
+    }
+
+    /// The writing connection, out of its place: it goes back only if all went well.
+    async fn connection(
+        &self,
+        writer: &mut Option<SqliteConnection>,
+    ) -> Result<SqliteConnection, StoreError> {
+        match writer.take() {
+            Some(connection) => Ok(connection),
+            None => SqliteConnection::connect_with(&self.options)
+                .await
+                .map_err(failed),
+        }
     }
 }
 
@@ -80,6 +93,17 @@ fn failed(error: sqlx::Error) -> StoreError {
         Some(11 | 26) => StoreError::Damaged(text),
         _ => StoreError::Failed(text),
     }
+}
+
+/// Moves everything from the log into the file, for good, and empties the log. False: somebody reads
+/// it just now.
+async fn empty_log(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_one(connection)
+        .await
+        .map_err(failed)?;
+    // The first column tells whether a reader was in the way.
+    Ok(row.try_get::<i64, _>(0).map_err(failed)? == 0)
 }
 
 /// A column holds what this program never wrote.
@@ -271,17 +295,13 @@ impl Store for SqliteStore {
     fn scrub(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
-            let Some(connection) = writer.as_mut() else {
-                return Err(StoreError::Failed("not open".into()));
-            };
-            let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                .fetch_one(connection)
-                .await
-                .map_err(failed)?;
-            // The first column tells whether a reader was in the way.
-            match row.try_get::<i64, _>(0).map_err(failed)? {
-                0 => Ok(()),
-                _ => Err(StoreError::Failed("the log is in use".into())),
+            let mut connection = self.connection(&mut writer).await?;
+            let emptied = empty_log(&mut connection).await?;
+            *writer = Some(connection);
+            if emptied {
+                Ok(())
+            } else {
+                Err(StoreError::Failed("the log is in use".into()))
             }
         })
     }

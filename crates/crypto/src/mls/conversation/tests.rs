@@ -265,6 +265,7 @@ fn a_state_of_a_newer_version_is_refused() {
     let mut own = a.chat.provider.row(OWN_ROW).unwrap().to_vec();
     own[0] = 2;
     a.chat.provider.put(OWN_ROW, own);
+    a.chat.touched = true;
     a.save();
     let newer = Conversation::load(a.stored.into_iter().collect());
     assert_eq!(newer.err(), Some(MlsError::Storage));

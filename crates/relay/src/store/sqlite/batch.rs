@@ -31,6 +31,12 @@ pub(super) async fn apply(db: &mut SqliteConnection, batch: &Batch) -> Result<Ve
             .execute(&mut *db)
             .await?;
     }
+    if let Some(keyring) = batch.keyring {
+        sqlx::query("UPDATE meta SET keyring = ?")
+            .bind(&keyring[..])
+            .execute(&mut *db)
+            .await?;
+    }
     for rows in batch.envelopes.chunks(ROWS_MAX) {
         insert(db, rows).await?;
     }

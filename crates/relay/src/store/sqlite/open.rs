@@ -1,13 +1,20 @@
 //! Opening the file: check first, change later.
 
-use super::{SqliteStore, failed};
+use super::{SqliteStore, empty_log, failed, log};
 use crate::store::StoreError;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr, SqliteConnection,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::sync::Mutex;
 
 /// "rly1" in the file's header tells our databases from those of other programs.
@@ -39,9 +46,15 @@ fn migrations() -> Migrator {
 }
 
 pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    let disk = |error: io::Error| StoreError::Disk(error.to_string());
+    if let Some(damage) = log::damage(path, &beside(path, "-wal")).map_err(disk)? {
+        return Err(StoreError::Damaged(damage.into()));
+    }
+    make_private(path).map_err(disk)?;
+    // Made above: should the file vanish later, SQLite is not to make an empty one in its place.
     let plain = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
+        .create_if_missing(false)
         .busy_timeout(Duration::from_secs(5))
         .disable_statement_logging();
     let fresh = check(path, &plain).await?;
@@ -60,6 +73,8 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
             .await
             .map_err(failed)?;
     }
+    // Before anything is added to it (the page of `sqlite` says why). Somebody who reads it is no harm.
+    empty_log(&mut writer).await?;
     migrations().run(&mut writer).await.map_err(unmigrated)?;
     let readers = SqlitePoolOptions::new()
         .min_connections(1)
@@ -77,9 +92,42 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     })
 }
 
+/// Another file of the database.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// Makes the file if there is none, and takes it away from everybody but its owner; SQLite makes its
+/// other files with the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    for ending in ["", "-wal", "-shm"] {
+        let file = beside(path, ending);
+        match fs::metadata(&file) {
+            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                fs::set_permissions(&file, Permissions::from_mode(0o600))?;
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Looks at the file without changing anything in it. True: it is empty.
 async fn check(path: &Path, options: &SqliteConnectOptions) -> Result<bool, StoreError> {
-    let mut connection = SqliteConnection::connect_with(options).await.map_err(failed)?;
+    // Whoever may write moves the log into the file when it closes. Only a first start that was cut
+    // off in the middle has to be undone, which needs writing.
+    let undo = fs::metadata(beside(path, "-journal")).is_ok_and(|journal| journal.len() > 0);
+    let options = options.clone().read_only(!undo);
+    let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
     let row = sqlx::query(
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_master)",
     )
@@ -174,6 +222,48 @@ mod tests {
         }
         std::fs::write(&path, bytes).unwrap();
         assert!(matches!(refused(&path).await, StoreError::Damaged(_)));
+    }
+
+    /// The file as well as its log, which is what closing would change.
+    #[tokio::test]
+    async fn a_damaged_database_keeps_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let (live, path) = (folder.path().join("live"), folder.path().join("rly.db"));
+        // Closed once, so that the tables are in the file and not in the log.
+        made(&live).await.close().await.unwrap();
+        let store = SqliteStore::open(&live).await.unwrap();
+        let vault = crate::store::Change::OpenVault {
+            vault: rly_protocol::QueueId([1; 16]),
+        };
+        let batch = crate::store::Batch {
+            changes: vec![vault],
+            ..Default::default()
+        };
+        crate::Store::apply(&store, &batch).await.unwrap();
+        std::fs::copy(beside(&live, "-wal"), beside(&path, "-wal")).unwrap();
+        let mut bytes = std::fs::read(&live).unwrap();
+        bytes[4096 * 2..4096 * 3].fill(0x5a);
+        std::fs::write(&path, bytes).unwrap();
+        let log = std::fs::read(beside(&path, "-wal")).unwrap();
+        assert!(!log.is_empty());
+        assert!(matches!(refused(&path).await, StoreError::Damaged(_)));
+        assert_eq!(std::fs::read(beside(&path, "-wal")).unwrap(), log);
+    }
+
+    #[tokio::test]
+    async fn every_file_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rly.db");
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let _store = SqliteStore::open(&path).await.unwrap();
+        for ending in ["", "-wal", "-shm"] {
+            let mode = std::fs::metadata(beside(&path, ending))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{ending}");
+        }
     }
 
     #[tokio::test]

@@ -1,0 +1,108 @@
+//! Many pairs, each with a bounded number of messages on the way.
+
+use super::{Figures, Meter, Place, figure};
+use crate::{
+    Failure,
+    message::{Inbox, Message, percentile},
+    party::{Party, User},
+    server::{Server, Target},
+    users,
+};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tokio::time::{sleep, sleep_until};
+
+pub(super) async fn run(place: &Place, target: Target, ack_after: Duration) -> Result<Figures, Failure> {
+    let server = place.start(target)?;
+    load(place, &server, ack_after).await
+}
+
+/// Puts the load on a server.
+pub(super) async fn load(place: &Place, server: &Server, ack_after: Duration) -> Result<Figures, Failure> {
+    let scale = &place.scale;
+    let users = users::make(server, 2 * scale.pairs).await?;
+    let end = Instant::now() + scale.warm_up + scale.time;
+    let counted = Cell::new(0);
+    let pairs = users
+        .chunks_exact(2)
+        .map(|pair| self::pair(server, pair, scale.window, end, ack_after, &counted));
+    let measure = async {
+        sleep(scale.warm_up).await;
+        let (meter, before) = (Meter::start(server), counted.get());
+        sleep(end.saturating_duration_since(Instant::now())).await;
+        (meter.stop(server), counted.get() - before)
+    };
+    let (ages, (used, messages)) = tokio::join!(futures_util::future::try_join_all(pairs), measure);
+    let mut ages: Vec<f32> = ages?.into_iter().flatten().collect();
+    let mut figures = vec![
+        figure("messages/s", messages as f64 / used.seconds),
+        figure("p50 us", percentile(&mut ages, 0.50)),
+        figure("p99 us", percentile(&mut ages, 0.99)),
+        figure("messages", ages.len() as f64),
+    ];
+    figures.extend(used.figures(messages));
+    Ok(figures)
+}
+
+async fn pair(
+    server: &Server,
+    users: &[Rc<User>],
+    window: u64,
+    end: Instant,
+    ack_after: Duration,
+    counted: &Cell<u64>,
+) -> Result<Vec<f32>, Failure> {
+    let [sender, reader] = users else {
+        return Err("a pair is two users".into());
+    };
+    let mut to = Party::reader(server, reader, |_| {}).await?;
+    let mut from = Party::connect(server, sender).await?;
+    to.holds_back = !ack_after.is_zero();
+    let (mut inbox, mut message, mut sent) = (Inbox::default(), Message::new(), 0);
+    let mut acknowledge_at: Option<Instant> = None;
+    loop {
+        let now = Instant::now();
+        if now < end {
+            while sent - inbox.got < window {
+                from.send(reader, message.stamped(sent));
+                sent += 1;
+            }
+        } else if inbox.got == sent {
+            break;
+        }
+        if acknowledge_at.is_some_and(|at| at <= now) {
+            acknowledge_at = None;
+            to.acknowledge();
+        }
+        from.write()?;
+        to.write()?;
+        tokio::select! {
+            biased;
+            arrived = to.pump() => arrived?,
+            arrived = from.pump() => arrived?,
+            () = until(acknowledge_at) => continue,
+        }
+        let before = inbox.got;
+        to.take(|body| inbox.take(body))?;
+        from.take(|_| {})?;
+        inbox.check()?;
+        counted.set(counted.get() + inbox.got - before);
+        if to.holds_back && inbox.got > before {
+            acknowledge_at.get_or_insert(now + ack_after);
+        }
+    }
+    to.acknowledge();
+    to.write()?;
+    from.confirm().await?;
+    Ok(inbox.ages)
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,180 @@
+//! What has to be true after each run.
+
+use crate::{
+    cast::{Cast, name, note_of, text_of},
+    run::Kind,
+};
+use rly_view::{MessageState, MessageView, Note};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub fn check(cast: &mut Cast, kind: Kind) {
+    let people = cast.people.len();
+    for p in 0..people {
+        for q in (0..people).filter(|q| *q != p) {
+            for d in cast.people[q].devices.clone() {
+                let shown = cast.shown(d, p);
+                nothing_twice(&shown);
+                nothing_forged(cast, p, q, &shown);
+                in_order(cast, p, q, &shown, kind);
+                // A profile of before misses what it had received since, and does not know what it said.
+                let put_back = [p, q]
+                    .iter()
+                    .any(|who| cast.shown_before.contains_key(&(*who, *who)));
+                if kind.is_honest() && !put_back {
+                    nothing_to_notice(&shown, kind);
+                }
+            }
+            delivered_is_shown(cast, p, q);
+        }
+    }
+    for (a, b) in cast.pairs.clone() {
+        nothing_is_lost(cast, a, b, kind);
+        nothing_is_lost(cast, b, a, kind);
+        one_safety_code(cast, a, b);
+    }
+    if kind.is_honest() {
+        assert_eq!(cast.world.relay.waiting(), 0, "everything is acknowledged");
+    }
+}
+
+fn nothing_twice(shown: &[MessageView]) {
+    let mut texts = BTreeSet::new();
+    for text in shown.iter().filter_map(text_of) {
+        assert!(texts.insert(text.clone()), "{text:?} is shown twice");
+    }
+}
+
+fn nothing_forged(cast: &Cast, from: usize, to: usize, shown: &[MessageView]) {
+    let said: BTreeSet<&str> = cast
+        .said
+        .iter()
+        .filter(|said| said.from == from && said.to == to)
+        .map(|said| said.text.as_str())
+        .collect();
+    for text in shown.iter().filter(|m| !m.own).filter_map(text_of) {
+        assert!(said.contains(text.as_str()), "{from} never said {text:?} to {to}");
+    }
+}
+
+/// What one device has sent is shown in its order. Where something was lost and came again, a gap
+/// or new keys are shown before it.
+fn in_order(cast: &Cast, from: usize, to: usize, shown: &[MessageView], kind: Kind) {
+    let places: BTreeMap<&str, (usize, usize)> = cast
+        .said
+        .iter()
+        .enumerate()
+        .filter(|(_, said)| said.from == from && said.to == to && !said.retried)
+        .map(|(place, said)| (said.text.as_str(), (said.device, place)))
+        .collect();
+    let mut last: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut explained = false;
+    for message in shown {
+        explained |= note_of(message).is_some();
+        let Some(text) = text_of(message).filter(|_| !message.own) else {
+            continue;
+        };
+        let Some((device, place)) = places.get(text.as_str()) else {
+            continue;
+        };
+        let last = last.entry(*device).or_insert(*place);
+        if kind.is_honest() || !explained {
+            assert!(place >= last, "{text:?} is out of order");
+        }
+        *last = (*last).max(*place);
+    }
+}
+
+/// Where the relay is honest there is nothing to be told, but that there are new keys.
+fn nothing_to_notice(shown: &[MessageView], kind: Kind) {
+    for note in shown.iter().filter_map(note_of) {
+        let new_keys = matches!(note, Note::Rejoined | Note::RejoinedHere);
+        assert!(kind.devices && new_keys, "{note:?}");
+    }
+}
+
+/// "Delivered" is never said of what was not shown.
+fn delivered_is_shown(cast: &mut Cast, from: usize, to: usize) {
+    let shown = cast.ever_shown(to, from);
+    for at in 0..cast.said.len() {
+        let said = &cast.said[at];
+        if said.from != from || said.to != to || shown.contains(&said.text) {
+            continue;
+        }
+        let text = said.text.clone();
+        let state = cast.state_of(at);
+        assert_ne!(
+            state,
+            Some(MessageState::Delivered),
+            "{text:?} was not shown to {to}"
+        );
+    }
+}
+
+/// All that was said on a device that is still in use has arrived; what was confirmed on another
+/// one as well, if the relay is honest and the other side never lost its keys.
+fn nothing_is_lost(cast: &mut Cast, from: usize, to: usize, kind: Kind) {
+    let (d, e) = (cast.people[from].active, cast.people[to].active);
+    // A vault that was rolled back may forget how far re-joins were numbered. With a clock that is
+    // behind, the contact then takes none until the clock is there; the page says that keys are awaited.
+    let waits = kind.rolls_back && kind.devices;
+    let told = |d: usize, with: usize| {
+        let line = cast.world.line(d, &name(with));
+        line.is_none_or(|line| line.unreachable || waits && line.rejoining)
+    };
+    if told(d, to) || told(e, from) {
+        // Only a relay that has forgotten mailboxes or vaults does that, and both can see it.
+        assert!(!kind.is_honest(), "{from} and {to} do not reach each other");
+        return;
+    }
+    let shown = cast.ever_shown(to, from);
+    for at in 0..cast.said.len() {
+        let said = &cast.said[at];
+        if said.from != from || said.to != to {
+            continue;
+        }
+        let (text, device) = (said.text.clone(), said.device);
+        let state = cast.state_of(at);
+        let confirmed = matches!(state, Some(MessageState::Sent | MessageState::Delivered));
+        let must = if device == d {
+            // An old profile that was put back does not know what it said since.
+            state.is_some()
+        } else {
+            kind.is_honest() && confirmed && cast.people[to].devices.len() == 1 && !kind.devices
+        };
+        if must && !shown.contains(&text) {
+            let (one, other) = (cast.shown(d, to), cast.shown(e, from));
+            let (line, other_line) = (cast.world.line(d, &name(to)), cast.world.line(e, &name(from)));
+            panic!(
+                "{text:?} of {from} to {to} is lost: {state:?}\n{line:?}\n{other_line:?}\n{}\n{}",
+                brief(&one),
+                brief(&other)
+            );
+        }
+        if must && device == d {
+            assert_eq!(state, Some(MessageState::Delivered), "{text:?} of {from} to {to}");
+        }
+    }
+}
+
+/// A conversation in few words.
+fn brief(shown: &[MessageView]) -> String {
+    let words = shown.iter().map(|message| {
+        let side = if message.own { '>' } else { '<' };
+        match (text_of(message), note_of(message)) {
+            (Some(text), _) => format!("{side} {text} {:?}", message.state),
+            (_, note) => format!("{note:?}"),
+        }
+    });
+    words.collect::<Vec<_>>().join("\n")
+}
+
+fn one_safety_code(cast: &Cast, a: usize, b: usize) {
+    let code = |of: usize, with: usize| {
+        let line = cast.world.line(cast.people[of].active, &name(with));
+        line.map(|line| line.safety_code.clone())
+    };
+    if let (Some(one), Some(other)) = (code(a, b), code(b, a)) {
+        assert_eq!(one, other);
+        assert_eq!(one.len(), 60);
+    }
+}

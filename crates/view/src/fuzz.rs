@@ -1,0 +1,275 @@
+//! Fuzz targets: links, cards, and what page and worker say to each other. See `rly_fuzzing`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use crate::{
+    Answer, Command, Content, ConversationView, Failure, FailureCode, FromWorker, Link, LinkError,
+    MessageState, MessageView, OpenedLetter, StateView, ToWorker,
+    card::{Card, SignedCard, join_sealed, split_sealed},
+};
+use bytes::Bytes;
+use rly_fuzzing::{Target, within};
+use rly_protocol::{
+    Address, Decode, Encode, PublicKey, Signature, Timestamp, limits::LINK_MAX, to_base64url,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+/// Every target of this crate.
+pub static TARGETS: &[Target] = &[
+    Target {
+        name: "link",
+        run: link,
+        seeds: link_seeds,
+        words: &["#", ".", " "],
+        rounds: 20_000,
+    },
+    Target {
+        name: "card",
+        run: card,
+        seeds: card_seeds,
+        words: &[],
+        rounds: 20_000,
+    },
+    Target {
+        name: "page_messages",
+        run: messages,
+        seeds: message_seeds,
+        words: &[
+            "{",
+            "}",
+            "null",
+            "\"n\":",
+            "\"command\":",
+            "CreateInvite",
+            "LoadMessages",
+            "SetVerified",
+            "Reply",
+            "\\ud800",
+            "\"Err\":",
+            "\"Ok\":",
+        ],
+        rounds: 10_000,
+    },
+];
+
+const PER_BYTE: usize = 8;
+const BESIDE: usize = 4096;
+
+/// A fragment that is taken has one form. First as it is, then with a checksum that fits.
+fn link(input: &[u8]) {
+    let Ok(text) = core::str::from_utf8(input) else {
+        return;
+    };
+    let sum = Sha256::digest(text.as_bytes());
+    for fragment in [text.to_owned(), format!("{text}{}", to_base64url(&sum[..3]))] {
+        let read = within(PER_BYTE * fragment.len() + BESIDE, || {
+            Link::from_fragment(&fragment)
+        });
+        match read {
+            Ok(link) => {
+                let written = link.to_fragment();
+                assert!(written.len() <= LINK_MAX);
+                assert_eq!(Link::from_fragment(&written), Ok(link.clone()));
+                assert_eq!(Link::from_fragment(&format!("#{written}")), Ok(link.clone()));
+                assert_eq!(fragment.trim_start_matches('#').trim(), written);
+                let url = link.to_url("https://rly.example");
+                assert_eq!(
+                    url.split_once('#').map(|(_, fragment)| fragment),
+                    Some(&written[..])
+                );
+            }
+            Err(LinkError::Empty) => assert!(fragment.trim_start_matches('#').trim().is_empty()),
+            Err(LinkError::Mangled) => {}
+        }
+    }
+}
+
+fn link_seeds() -> Vec<Vec<u8>> {
+    let link = Link {
+        invite: "eyJ0eXAiOiJpIiwiYWxnIjoiRVMyNTYifQ.eyJqdGkiOiJ4In0.c2ln".into(),
+        secret: [7; 16],
+    };
+    let whole = link.to_fragment();
+    let body = whole[..whole.len() - 4].to_owned();
+    vec![
+        whole.clone().into_bytes(),
+        format!("#{whole}").into_bytes(),
+        body.into_bytes(),
+    ]
+}
+
+/// Cards and letters have one form.
+fn card(input: &[u8]) {
+    let allowed = PER_BYTE * input.len() + BESIDE;
+    let (signed, card, letter) = within(allowed, || {
+        (
+            SignedCard::from_bytes(input),
+            Card::from_bytes(input),
+            OpenedLetter::from_bytes(input),
+        )
+    });
+    if let Ok(signed) = signed {
+        assert_eq!(signed.to_bytes(), input);
+        if let Ok(card) = within(allowed, || signed.decode_card()) {
+            assert_eq!(card.to_bytes(), signed.card);
+        }
+    }
+    if let Ok(card) = card {
+        assert_eq!(card.to_bytes(), input);
+    }
+    if let Ok(letter) = letter {
+        assert_eq!(letter.to_bytes(), input);
+    }
+    if let Some((nonce, ciphertext)) = split_sealed(input) {
+        assert_eq!(join_sealed(nonce, ciphertext), input);
+    }
+}
+
+fn card_seeds() -> Vec<Vec<u8>> {
+    let key = PublicKey::try_from(&[4; 65][..]).unwrap();
+    let card = Card {
+        origin: "https://rly.example".into(),
+        address: Address([1; 16]),
+        outer_key: [2; 32],
+        key_package: Bytes::from_static(b"key package"),
+        sim_key: key,
+        name: "Ada".into(),
+        letter: Some("Hello".into()),
+    };
+    let signed = SignedCard {
+        card: card.to_bytes().into(),
+        signature: Signature([3; 64]),
+    };
+    let letter = OpenedLetter {
+        id: [1; 16],
+        invite: "a.b.c".into(),
+        secret: [2; 16],
+        claim_key: key,
+        opened_at: Timestamp(1_800_000_000_000),
+        claimed: Some((Address([1; 16]), Bytes::from_static(b"sealed card"))),
+    };
+    vec![
+        card.to_bytes(),
+        signed.to_bytes(),
+        letter.to_bytes(),
+        join_sealed(&[5; 12], &[6; 40]),
+    ]
+}
+
+/// What page and worker say is read as it was written.
+fn messages(input: &[u8]) {
+    message::<ToWorker>(input);
+    message::<FromWorker>(input);
+}
+
+fn message<T: Serialize + DeserializeOwned>(input: &[u8]) {
+    // A view model is far larger than the few bytes that name it.
+    let read = within(64 * PER_BYTE * input.len() + BESIDE, || {
+        serde_json::from_slice::<T>(input)
+    });
+    if let Ok(value) = read {
+        let written = serde_json::to_string(&value).unwrap();
+        let again: T = serde_json::from_str(&written).expect("what was written is read");
+        assert_eq!(serde_json::to_string(&again).unwrap(), written);
+    }
+}
+
+fn message_seeds() -> Vec<Vec<u8>> {
+    fn json(value: &impl Serialize) -> Vec<u8> {
+        serde_json::to_vec(value).unwrap()
+    }
+    let ask = |command| json(&ToWorker { n: 1, command });
+    let id = || to_base64url(&[1; 16]);
+    let message = MessageView {
+        id: id(),
+        order: 1,
+        own: true,
+        at: Timestamp(1_800_000_000_000),
+        content: Content::Text("Hello".into()),
+        state: Some(MessageState::Sent),
+    };
+    let conversation = ConversationView {
+        id: id(),
+        name: "Ada".into(),
+        last: None,
+        active_at: Timestamp(1),
+        unread: 1,
+        safety_code: "0".repeat(60),
+        verified: false,
+        blocked: false,
+        rejoining: false,
+        unreachable: false,
+    };
+    let state = StateView {
+        conversations: vec![conversation],
+        ..StateView::default()
+    };
+    let failed = Failure {
+        code: FailureCode::NoSim,
+    };
+    vec![
+        ask(Command::CreateSim {
+            name: "Ada".into(),
+            password: None,
+        }),
+        ask(Command::ImportSim {
+            file: "rly-sim-1.x".into(),
+            password: Some("p".into()),
+        }),
+        ask(Command::CreateInvite {
+            id: id(),
+            letter: Some("Hi".into()),
+            name: None,
+            ttl_seconds: 60,
+        }),
+        ask(Command::Reply {
+            letter: id(),
+            name: Some("Bob".into()),
+            text: String::new(),
+        }),
+        ask(Command::Send {
+            conversation: id(),
+            id: id(),
+            text: "Hi".into(),
+        }),
+        ask(Command::LoadMessages {
+            conversation: id(),
+            before: Some(9),
+            limit: 50,
+        }),
+        ask(Command::SetVerified {
+            conversation: id(),
+            verified: true,
+        }),
+        ask(Command::UseHere),
+        json(&FromWorker::State(state)),
+        json(&FromWorker::Messages {
+            conversation: id(),
+            messages: vec![message.clone()],
+        }),
+        json(&FromWorker::Answer {
+            n: 1,
+            outcome: Ok(Answer::Messages {
+                messages: vec![message],
+                more: true,
+            }),
+        }),
+        json(&FromWorker::Answer {
+            n: 1,
+            outcome: Err(failed),
+        }),
+        json(&FromWorker::Answer {
+            n: 1,
+            outcome: Ok(Answer::Invite {
+                id: id(),
+                link: "https://rly.example/i#x".into(),
+                expires_at: Timestamp(1),
+            }),
+        }),
+    ]
+}
+
+#[test]
+fn nothing_trips_the_decoders() {
+    rly_fuzzing::replay(TARGETS);
+}
