@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use walrus::{Module, ModuleConfig};
+use walrus::{
+    FunctionKind, Module, ModuleConfig,
+    ir::{Instr, InstrLocId, Unreachable},
+};
 use wasm_bindgen_cli_support::Bindgen;
 
 const TRIPLE: &str = "wasm32-unknown-unknown";
@@ -106,11 +109,11 @@ pub fn build(target: &Path, package: &Package, dev: bool) -> Result<Built, Build
         } else {
             compiled
         };
-        bind(&main, &folder, name)?;
+        bind(&main, &folder, name, dev)?;
         finish(&folder.join(format!("{name}_bg.wasm")), &file(name), dev)?;
         for part in split.iter().flat_map(|split| &split.parts) {
             let bare = apart.join(format!("{part}.wasm"));
-            error::write(&bare, &parse(name, &split::part(&apart, part))?.emit_wasm())?;
+            error::write(&bare, &parse(name, &split::part(&apart, part), dev)?.emit_wasm())?;
             finish(&bare, &file(part), dev)?;
         }
         error::write(&stamp, &inputs)?;
@@ -172,6 +175,9 @@ fn compile(package: &Package, dev: bool) -> Result<(), BuildError> {
     if !dev {
         find_std()?;
         cargo.env("RUSTC_BOOTSTRAP", "1").args(SMALL);
+        if package.splits {
+            cargo.args(EXACT);
+        }
     }
     if package.splits {
         // Who calls whom is read from them.
@@ -196,13 +202,13 @@ fn find_std() -> Result<(), BuildError> {
     }
 }
 
-fn bind(compiled: &Path, folder: &Path, name: &str) -> Result<(), BuildError> {
+fn bind(compiled: &Path, folder: &Path, name: &str, dev: bool) -> Result<(), BuildError> {
     let snippets = folder.join("snippets");
     if snippets.exists() {
         fs::remove_dir_all(&snippets).map_err(|error| BuildError::File(snippets.clone(), error))?;
     }
     let refused = |error: &dyn std::fmt::Display| BuildError::Bindgen(name.into(), error.to_string());
-    let module = parse(name, compiled)?;
+    let module = parse(name, compiled, dev)?;
     let mut bindgen = Bindgen::new();
     bindgen
         .input_module(name, module)
@@ -221,14 +227,39 @@ fn bind(compiled: &Path, folder: &Path, name: &str) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn parse(name: &str, path: &Path) -> Result<Module, BuildError> {
-    ModuleConfig::new()
+/// A page is hydrated at once, never piece by piece as its code arrives, but each type of view brings
+/// the functions for that along, where no linker sees that nobody calls them: an eighth of the page.
+/// They become traps, and what only they need goes. That is right only as long as a name stands for
+/// one function: see [`EXACT`].
+const NEVER_CALLED: &str = "hydrate_async";
+
+/// The compiler would let functions of the same code share one under either's name.
+const EXACT: [&str; 2] = ["--config", "build.rustflags=['-Zmerge-functions=disabled']"];
+
+fn parse(name: &str, path: &Path, dev: bool) -> Result<Module, BuildError> {
+    let mut module = ModuleConfig::new()
         // What the linker makes is well-formed.
         .strict_validate(false)
         .generate_name_section(false)
         .generate_producers_section(false)
         .parse(&error::read(path)?)
-        .map_err(|error| BuildError::Bindgen(name.into(), format!("{error:#}")))
+        .map_err(|error| BuildError::Bindgen(name.into(), format!("{error:#}")))?;
+    if dev {
+        return Ok(module);
+    }
+    for function in module.funcs.iter_mut() {
+        let named = function
+            .name
+            .as_deref()
+            .is_some_and(|name| name.contains(NEVER_CALLED));
+        if let FunctionKind::Local(local) = &mut function.kind
+            && named
+        {
+            let start = local.entry_block();
+            local.block_mut(start).instrs = vec![(Instr::Unreachable(Unreachable {}), InstrLocId::default())];
+        }
+    }
+    Ok(module)
 }
 
 /// As small as it gets; `dev`: as it is.
