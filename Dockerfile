@@ -7,7 +7,9 @@ WORKDIR /src
 COPY . .
 RUN (cd end2end && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund) \
 	&& cargo build --locked --release --package rly-server --package rly-build-web \
-	&& target/release/rly-build-web
+	&& target/release/rly-build-web \
+	&& target/release/rly-server manifest --site target/site > target/served.json \
+	&& mv target/served.json target/site/served.json
 
 FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --no-create-home rly && install -d -o rly -g rly -m 700 /data

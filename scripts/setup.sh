@@ -38,12 +38,14 @@ need_rust() {
 			sh -s -- -y --no-modify-path --profile minimal --default-toolchain none >&2
 	fi
 	# The first cargo command would fetch the toolchain of rust-toolchain.toml by itself, but not the
-	# wasm target for one that was there before.
+	# wasm target and the standard library's source for one that was there before.
 	if command -v rustup >/dev/null 2>&1 &&
-		! rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown; then
+		! { rustup target list --installed && rustup component list --installed; } 2>/dev/null |
+		grep -cxE 'wasm32-unknown-unknown|rust-src' | grep -qx 2; then
 		heading "Installing the Rust toolchain"
 		cargo --version >&2
 		rustup target add wasm32-unknown-unknown >&2
+		rustup component add rust-src >&2
 	fi
 }
 
@@ -70,6 +72,9 @@ build_product() {
 	if [ ! -x "$target/$1/rly-server" ] || [ ! -f "$target/site/manifest.json" ]; then
 		heading "Building: the first time takes 10 to 15 minutes"
 	fi
+	local served="$target/site/served.json"
 	cargo build "${flags[@]}" --package rly-server --package rly-build-web >&2 &&
-		CARGO_TARGET_DIR="$target" "$target/$1/rly-build-web" ${options[@]+"${options[@]}"} >&2
+		CARGO_TARGET_DIR="$target" "$target/$1/rly-build-web" ${options[@]+"${options[@]}"} >&2 &&
+		"$target/$1/rly-server" manifest --site "$target/site" >"$served.unfinished" &&
+		mv "$served.unfinished" "$served"
 }

@@ -1,9 +1,11 @@
+#[cfg(feature = "hydrate")]
+use crate::pages::messenger::NotLoaded;
 use crate::{
-    pages::{Chat, Letter, NotFound, Open, Settings, Start},
+    pages::{self, ChatPage, Letter, NotFound, Open, SettingsPage, Start},
     state::Messenger,
     text::Language,
 };
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 use leptos_meta::provide_meta_context;
 use leptos_router::{
     components::{FlatRoutes, Route, Router},
@@ -39,6 +41,16 @@ pub fn App() -> impl IntoView {
             core::time::Duration::ZERO,
         );
     });
+    // Who has a messenger soon looks into it. By now nobody waits for anything else.
+    let started = Memo::new(move |_| messenger.state.with(Option::is_some));
+    Effect::new(move || {
+        if started.get() {
+            spawn_local(async {
+                // Where it is needed and not there, it is said.
+                let _ = pages::messenger::load().await;
+            });
+        }
+    });
     // Languages are known only after hydration; another one builds the pages anew.
     let shown = Memo::new(move |_| language.get());
     let covered = move || messenger.dialogs.get() > 0;
@@ -56,8 +68,8 @@ pub fn App() -> impl IntoView {
                             <Route path=path!("/") view=Start />
                             <Route path=path!("/letter") view=Letter />
                             <Route path=path!("/i") view=Open />
-                            <Route path=path!("/chat") view=Chat />
-                            <Route path=path!("/settings") view=Settings />
+                            <Route path=path!("/chat") view=ChatPage />
+                            <Route path=path!("/settings") view=SettingsPage />
                         </FlatRoutes>
                     </Router>
                 }
@@ -67,10 +79,20 @@ pub fn App() -> impl IntoView {
 }
 
 /// Brings the page to life. `<html data-hydrated="true">` says when it is ready for a click.
+///
+/// # Errors
+/// [`NotLoaded`], when a part of this page cannot be loaded.
 #[cfg(feature = "hydrate")]
-pub fn hydrate(platform: std::rc::Rc<dyn crate::platform::Platform>) {
+pub async fn hydrate(platform: std::rc::Rc<dyn crate::platform::Platform>) -> Result<(), NotLoaded> {
+    if location()
+        .pathname()
+        .is_ok_and(|path| pages::messenger::has(&path))
+    {
+        pages::messenger::load().await?;
+    }
     leptos::mount::hydrate_body(move || {
         provide_context(crate::state::Port::new(platform));
         view! { <App /> }
     });
+    Ok(())
 }

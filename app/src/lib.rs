@@ -25,5 +25,7 @@ mod time;
 pub use app::App;
 #[cfg(feature = "hydrate")]
 pub use app::hydrate;
+#[cfg(feature = "hydrate")]
+pub use pages::messenger::NotLoaded;
 #[cfg(feature = "ssr")]
 pub use shell::{Assets, shell};

@@ -109,6 +109,29 @@ test('a second tab shows the same, and both can write', async ({ alice, bob }) =
   await second.expectAllDelivered();
 });
 
+test('a worker that traps is replaced, and nothing is lost or doubled', async ({ alice, bob }) => {
+  await meet(alice, bob);
+  alice.watch.expectConsole(/RuntimeError/);
+  const [worker] = alice.page.workers();
+  if (!worker) throw new Error('no worker');
+  const gone = worker.waitForEvent('close');
+  // All that the wasm knows is overwritten, so the next thing that reaches it ends in a trap.
+  await worker.evaluate(async () => {
+    const glue = new URLSearchParams(location.hash.slice(1)).get('glue');
+    const { initSync } = await import(String(glue));
+    new Uint8Array(initSync().memory.buffer).fill(0xff);
+  });
+  await alice.textbox('Message').fill('said to a worker that is lost');
+  await alice.button('Send').click();
+  await gone;
+  await bob.hears('said to a worker that is lost');
+  await bob.say('to the fresh worker');
+  await alice.hears('to the fresh worker');
+  const talk = [...start, mine('said to a worker that is lost'), theirs('to the fresh worker')];
+  await alice.expectConversation(talk);
+  await bob.expectConversation(talk.map(({ own, text }) => ({ own: !own, text })));
+});
+
 test('the leading tab is closed, and the other goes on', async ({ alice, bob }) => {
   await meet(alice, bob);
   const second = await alice.newTab();

@@ -1,7 +1,7 @@
 //! Options of the process: flags and environment are the same.
 
 use crate::{PublicUrl, TrustedProxies};
-use clap::{Parser, ValueEnum, error::ErrorKind};
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use rly_relay::Limits;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 use thiserror::Error;
@@ -11,8 +11,16 @@ use thiserror::Error;
 /// Each option can be given as a flag or in the environment; the flag wins. RUST_LOG sets what is
 /// logged (error, warn, info, debug, trace).
 #[derive(Debug, Parser)]
-#[command(name = "rly-server", version, max_term_width = 100)]
+#[command(
+    name = "rly-server",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
+
     /// Where people are served; port 0 picks a free one
     #[arg(
         long,
@@ -97,8 +105,22 @@ struct Options {
     limits: Limits,
 
     /// Folder of the built pages' files [default: `site` beside the executable's folder, or ./site]
-    #[arg(long, env = "RLY_SITE_DIR", value_name = "FOLDER")]
+    #[arg(long, env = "RLY_SITE_DIR", value_name = "FOLDER", global = true)]
     site: Option<PathBuf>,
+}
+
+/// What it does instead of serving.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Prints the hashes of all that this build serves, as JSON
+    Manifest,
+    /// Compares a running server with the hashes of this build: 0 it serves the same, 1 it does not,
+    /// 2 it cannot be asked
+    Verify {
+        /// Its address, like https://chat.example.org
+        #[arg(value_name = "URL")]
+        url: PublicUrl,
+    },
 }
 
 /// Who may make rooms.
@@ -110,6 +132,17 @@ pub enum Rooms {
     Accounts,
     /// Nobody.
     Off,
+}
+
+/// What the process is asked to do.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Serve.
+    Serve(Box<Config>),
+    /// Print the manifest of what this folder serves.
+    Manifest(PathBuf),
+    /// Compare a server with the manifest in this folder.
+    Verify(PublicUrl, PathBuf),
 }
 
 /// What the server is told at its start; every part is well-formed.
@@ -166,7 +199,7 @@ pub enum ConfigError {
     NoSite,
 }
 
-impl Config {
+impl Task {
     /// Reads arguments and environment. `None`: help or version was asked for and is printed.
     ///
     /// # Errors
@@ -192,12 +225,16 @@ impl Config {
                 return Ok(None);
             }
             Err(error) => {
+                // The first paragraph, as one line: what follows is the usage.
                 let text = error.to_string();
-                let line = text.lines().next().unwrap_or_default();
+                let lines = text.lines().take_while(|line| !line.is_empty());
+                let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
                 return Err(ConfigError::Usage(line.trim_start_matches("error: ").into()));
             }
         };
         let known = <Options as clap::CommandFactory>::command();
+        // Who only asks something is not held up by what others read.
+        let serves = options.other.is_none();
         let unknown = variables.find(|name| {
             name.to_string_lossy().starts_with("RLY_")
                 && !known
@@ -205,14 +242,34 @@ impl Config {
                     .any(|argument| argument.get_env() == Some(name))
         });
         match unknown {
-            Some(name) => Err(ConfigError::UnknownVariable(name.to_string_lossy().into_owned())),
-            None => options.parse(site).map(Some),
+            Some(name) if serves => Err(ConfigError::UnknownVariable(name.to_string_lossy().into_owned())),
+            _ => options.parse(site).map(Some),
         }
     }
 }
 
 impl Options {
-    fn parse(self, site: Option<PathBuf>) -> Result<Config, ConfigError> {
+    fn parse(self, site: Option<PathBuf>) -> Result<Task, ConfigError> {
+        match &self.other {
+            None => self.serve(site).map(Box::new).map(Task::Serve),
+            Some(Other::Manifest) => self.folder(site).map(Task::Manifest),
+            Some(Other::Verify { url }) => Ok(Task::Verify(url.clone(), self.folder(site)?)),
+        }
+    }
+
+    /// The folder that was named, or the one where the executable or the caller is.
+    fn folder(&self, site: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+        match &self.site {
+            Some(site) => Ok(site.clone()),
+            None => site
+                .into_iter()
+                .chain([PathBuf::from("site")])
+                .find(|site| site.join("manifest.json").is_file())
+                .ok_or(ConfigError::NoSite),
+        }
+    }
+
+    fn serve(self, site: Option<PathBuf>) -> Result<Config, ConfigError> {
         match self.database_url.as_deref() {
             None => {}
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
@@ -238,14 +295,7 @@ impl Options {
         if self.addr == self.admin_addr && self.addr.port() != 0 {
             return Err(ConfigError::SameAddress);
         }
-        let site = match self.site {
-            Some(site) => site,
-            None => site
-                .into_iter()
-                .chain([PathBuf::from("site")])
-                .find(|site| site.join("manifest.json").is_file())
-                .ok_or(ConfigError::NoSite)?,
-        };
+        let site = self.folder(site)?;
         Ok(Config {
             addr: self.addr,
             admin_addr: self.admin_addr,
@@ -268,14 +318,21 @@ impl Options {
 mod tests {
     use super::*;
 
-    fn read(arguments: &[&str], variables: &[&str]) -> Result<Option<Config>, ConfigError> {
+    fn read(arguments: &[&str], variables: &[&str]) -> Result<Option<Task>, ConfigError> {
         let arguments = ["rly-server"].iter().chain(arguments).map(OsString::from);
-        Config::read(arguments, variables.iter().map(OsString::from), None)
+        Task::read(arguments, variables.iter().map(OsString::from), None)
+    }
+
+    fn serves(arguments: &[&str], variables: &[&str]) -> Box<Config> {
+        match read(arguments, variables) {
+            Ok(Some(Task::Serve(config))) => config,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn defaults_are_those_of_the_contract() {
-        let config = read(&["--site", "s"], &["RLY_ADDR", "PATH"]).unwrap().unwrap();
+        let config = serves(&["--site", "s"], &["RLY_ADDR", "PATH"]);
         assert_eq!(config.addr.to_string(), "127.0.0.1:3000");
         assert_eq!(config.admin_addr.to_string(), "127.0.0.1:3001");
         assert_eq!(config.data_dir, PathBuf::from("./data"));
@@ -287,10 +344,7 @@ mod tests {
 
     #[test]
     fn old_keys_are_a_list() {
-        let old = |list: &str| {
-            let config = read(&["--site", "s", "--old-key-files", list], &[]);
-            config.unwrap().unwrap().old_key_files
-        };
+        let old = |list: &str| serves(&["--site", "s", "--old-key-files", list], &[]).old_key_files;
         assert_eq!(old("a,b"), [PathBuf::from("a"), PathBuf::from("b")]);
         assert!(old("").is_empty());
     }
@@ -320,6 +374,11 @@ mod tests {
             (&["--node-id", "a b"], &[], "RLY_NODE_ID"),
             (&["--admin-addr", "127.0.0.1:3000"], &[], "same address"),
             (&[], &[], "built pages"),
+            (&["verify"], &[], "<URL>"),
+            (&["verify", "chat.example.org"], &[], "'chat.example.org'"),
+            (&["verify", "https://a/b", "--site", "s"], &[], "'https://a/b'"),
+            (&["verify", "https://a"], &[], "built pages"),
+            (&["manifest", "more"], &[], "'more'"),
         ] {
             let line = read(arguments, variables).unwrap_err().to_string();
             assert!(line.contains(words) && !line.contains('\n'), "{line}");

@@ -7,6 +7,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
+/// The encodings that an answer may come in, as `Content-Encoding` names them; `identity` is none.
+pub(crate) const ENCODINGS: [&str; 3] = ["identity", "br", "gzip"];
+
 /// How long a browser may keep an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -70,6 +73,21 @@ impl Content {
     /// The same, to be kept otherwise.
     pub(crate) fn keep(self, keep: Keep) -> Self {
         Self { keep, ..self }
+    }
+
+    /// The bytes in one of [`ENCODINGS`], if it comes in that one.
+    pub(crate) fn encoded(&self, encoding: &str) -> Option<&Bytes> {
+        match encoding {
+            "br" => self.brotli.as_ref(),
+            "gzip" => self.gzip.as_ref(),
+            _ => Some(&self.plain),
+        }
+    }
+
+    /// The `Content-Type`.
+    pub(crate) fn media_type(&self) -> &str {
+        // It was made of a `str`.
+        self.media_type.to_str().unwrap_or_default()
     }
 
     /// The answer to a GET with these headers.

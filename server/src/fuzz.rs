@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::{
-    Config, PublicUrl, Remote, TrustedProxies,
+    PublicUrl, Remote, Task, TrustedProxies,
     content::{Content, Keep},
 };
 use bytes::Bytes;
@@ -167,7 +167,7 @@ fn refused_in_one_line(mut arguments: Vec<OsString>) -> Option<String> {
     };
     arguments.retain(|part| !prints(part));
     arguments.insert(0, "rly-server".into());
-    let error = Config::read(arguments.into_iter(), std::iter::empty(), None).err()?;
+    let error = Task::read(arguments.into_iter(), std::iter::empty(), None).err()?;
     let line = error.to_string();
     assert!(!line.contains('\n') && !line.is_empty(), "{line:?}");
     Some(line)

@@ -1,6 +1,6 @@
 //! Composition root of the server: configuration, routes, websocket, headers, graceful stop.
 //!
-//! [`Config`] is read once, [`serve`] does the rest. [`public_router`] and [`admin_router`] are what
+//! [`Task`] is read once, [`serve`] does the rest. [`public_router`] and [`admin_router`] are what
 //! the two listeners serve; tests use them directly.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -11,11 +11,13 @@ mod config;
 mod content;
 mod data_dir;
 mod error;
+mod fixed;
 #[cfg(any(test, rly_fuzz))]
 pub mod fuzz;
 mod headers;
 mod html;
 mod listen;
+mod manifest;
 mod openapi;
 mod pages;
 mod peer;
@@ -23,13 +25,16 @@ mod public_url;
 mod router;
 mod site;
 mod start;
+mod verify;
 mod websocket;
 
 pub use admin::router as admin_router;
-pub use config::{Config, ConfigError, Rooms};
+pub use config::{Config, ConfigError, Rooms, Task};
+pub use manifest::{Manifest, ManifestError};
 pub use pages::PageError;
 pub use peer::{Remote, TrustedProxies};
 pub use public_url::{PublicUrl, PublicUrlError};
 pub use router::{Parts, router as public_router};
 pub use site::{Site, SiteError};
 pub use start::{StartError, serve};
+pub use verify::{Difference, VerifyError, verify};

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 const HTML: &str = "text/html; charset=utf-8";
 /// No page has this path, so the router shows what it shows for unknown ones.
-const UNKNOWN: &str = "/-";
+pub(crate) const UNKNOWN: &str = "/-";
 
 /// Each page by its path, and the one for every other path.
 #[derive(Debug)]
@@ -51,6 +51,11 @@ impl Pages {
     /// The page of this path.
     pub(crate) fn page(&self, path: &str) -> Option<&Content> {
         self.known.get(path)
+    }
+
+    /// Every page with its path.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&str, &Content)> {
+        self.known.iter().map(|(path, content)| (path.as_str(), content))
     }
 
     /// The page for paths that no page has.

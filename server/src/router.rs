@@ -1,8 +1,8 @@
 //! Every public path.
 
 use crate::{
-    PageError, PublicUrl, TrustedProxies, api, content::Content, error::ApiRefusal, headers::secure, openapi,
-    pages::Pages, site::Site, websocket,
+    PageError, PublicUrl, TrustedProxies, api, error::ApiRefusal, fixed::Fixed, headers::secure, openapi,
+    site::Site, websocket,
 };
 use axum::{
     Router,
@@ -29,9 +29,7 @@ pub struct Parts {
     pub(crate) proxies: TrustedProxies,
     pub(crate) api_calls: Semaphore,
     pub(crate) sockets: TaskTracker,
-    site: Site,
-    pages: Pages,
-    openapi: Content,
+    fixed: Fixed,
 }
 
 impl Parts {
@@ -45,18 +43,13 @@ impl Parts {
         proxies: TrustedProxies,
         site: Site,
     ) -> Result<Self, PageError> {
-        let pages = Pages::render(&site).await?;
-        let openapi =
-            openapi::document().map_err(|error| PageError::Compress(openapi::PATH.into(), error))?;
         Ok(Self {
             relay,
             public,
             proxies,
             api_calls: Semaphore::new(API_CALLS),
             sockets: TaskTracker::new(),
-            site,
-            pages,
-            openapi,
+            fixed: Fixed::make(site).await?,
         })
     }
 }
@@ -76,7 +69,7 @@ pub fn router(parts: Arc<Parts>) -> Router {
 }
 
 async fn document(State(parts): State<Arc<Parts>>, headers: HeaderMap) -> Response {
-    parts.openapi.answer(StatusCode::OK, &headers)
+    parts.fixed.openapi().answer(StatusCode::OK, &headers)
 }
 
 /// Files, pages, and everything that does not exist.
@@ -92,7 +85,7 @@ async fn other(State(parts): State<Arc<Parts>>, method: Method, uri: Uri, header
             .insert(header::ALLOW, http::HeaderValue::from_static("GET,HEAD"));
         return answer;
     }
-    if let Some(file) = parts.site.file(path) {
+    if let Some(file) = parts.fixed.file(path) {
         return file.answer(StatusCode::OK, &headers);
     }
     if headers
@@ -102,10 +95,8 @@ async fn other(State(parts): State<Arc<Parts>>, method: Method, uri: Uri, header
         let rest = uri.path_and_query().map_or("/", |rest| rest.as_str());
         return Redirect::permanent(&format!("{}{rest}", parts.public)).into_response();
     }
-    match parts.pages.page(path) {
-        Some(page) => page.answer(StatusCode::OK, &headers),
-        None => parts.pages.unknown().answer(StatusCode::NOT_FOUND, &headers),
-    }
+    let (status, page) = parts.fixed.page(path);
+    page.answer(status, &headers)
 }
 
 /// Headers for all, and a line for whoever debugs. The path is not in it: what

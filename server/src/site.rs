@@ -16,10 +16,11 @@ use thiserror::Error;
 
 /// What only the pages load. Everything else, the icon and the web manifest for two, is also served
 /// under its own name, as others refer to it by that.
-const LOADED: [&str; 6] = [
+const LOADED: [&str; 7] = [
     "app.js",
     "app.wasm",
     "boot.js",
+    "messenger.wasm",
     "style.css",
     "worker.js",
     "worker.wasm",
@@ -97,29 +98,38 @@ impl Site {
         Ok(Self { files, assets })
     }
 
-    /// Takes page and glue from where `cargo leptos watch` has just built them. Only in a debug build
+    /// Takes page and glue from where `cargo leptos watch --split` has just built them. Only in a debug build
     /// that it runs: it says so in the environment.
     ///
     /// # Errors
     /// [`SiteError::Read`].
     #[cfg(debug_assertions)]
     pub fn watched(mut self, root: &Path) -> Result<Self, SiteError> {
-        for (file, slot) in [
-            ("app.js", &mut self.assets.app_js),
-            ("app.wasm", &mut self.assets.app_wasm),
-        ] {
-            let path = root.join("pkg").join(file);
+        let pkg = root.join("pkg");
+        let failed = |error| SiteError::Read(pkg.clone(), error);
+        for entry in fs::read_dir(&pkg).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let (Some(name), true) = (path.file_name(), path.is_file()) else {
+                continue;
+            };
+            let name = name.to_string_lossy();
             let bytes = fs::read(&path).map_err(|error| SiteError::Read(path.clone(), error))?;
             let content = Content::new(bytes.into(), None, None, media_type(&path), Keep::Ask);
-            *slot = format!("/pkg/{file}");
-            self.files.insert(slot.clone(), content);
+            self.files.insert(format!("/pkg/{name}"), content);
         }
+        self.assets.app_js = "/pkg/app.js".into();
+        self.assets.app_wasm = "/pkg/app.wasm".into();
         Ok(self)
     }
 
     /// Where the pages find their files.
     pub fn assets(&self) -> &Assets {
         &self.assets
+    }
+
+    /// Every file with its path.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &Content)> {
+        self.files.iter().map(|(path, content)| (path.as_str(), content))
     }
 
     /// The file under this path.

@@ -2,16 +2,16 @@
 
 mod chat;
 mod letter;
+pub mod messenger;
 mod not_found;
 mod open;
 mod settings;
 mod start;
 
-pub use chat::Chat;
 pub use letter::Letter;
+pub use messenger::{ChatPage, SettingsPage};
 pub use not_found::NotFound;
 pub use open::Open;
-pub use settings::Settings;
 pub use start::Start;
 
 use leptos::prelude::*;

@@ -200,6 +200,7 @@ pub static ENGLISH: Text = Text {
     },
     new_messages: "New messages",
     loading: "Loading …",
+    not_loaded: "This page could not be loaded. Check your connection and try again.",
     no_sim_title: "Start with a letter",
     no_sim: "There is no SIM in this browser yet. It is made with your first letter, or right now. If you have \
              one already, bring its file.",

@@ -188,6 +188,7 @@ pub struct Text {
     pub unread: fn(u32) -> String,
     pub new_messages: &'static str,
     pub loading: &'static str,
+    pub not_loaded: &'static str,
     pub no_sim_title: &'static str,
     pub no_sim: &'static str,
     pub no_conversations: &'static str,

@@ -21,12 +21,18 @@ pub enum BuildError {
     /// wasm-bindgen's words.
     #[error("wasm-bindgen refuses {0}: {1}")]
     Bindgen(String, String),
+    /// A page is not split, or its script is not as known.
+    #[error("{0} cannot be split: {1}")]
+    Split(String, String),
     /// The content security policy and the hashed names leave no place for them.
     #[error("{0} brings JavaScript snippets of its own, which are not served")]
     Snippets(String),
     /// wasm-opt is missing.
     #[error("{0} is missing: run `npm ci --ignore-scripts` in end2end, or build with --dev")]
     NoWasmOpt(PathBuf),
+    /// The standard library's source is missing.
+    #[error("{0} is missing: run `rustup component add rust-src`, or build with --dev")]
+    NoStd(PathBuf),
     /// A name that cannot be in a URL as it is.
     #[error("{0}: a public file's name has letters, digits, dots, dashes and underscores only")]
     Name(PathBuf),

@@ -7,12 +7,14 @@
 
 mod error;
 mod site;
+mod split;
 mod style;
 mod wasm;
 
 use error::BuildError;
 use site::Site;
 use std::{
+    collections::BTreeMap,
     env,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -48,9 +50,14 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
 
 fn build(target: &Path, dev: bool) -> Result<(), BuildError> {
     let mut site = Site::open(target.join("site"))?;
-    for (package, name) in [("rly-frontend", "app"), ("rly-worker", "worker")] {
-        let module = wasm::build(target, package, name, dev)?;
-        site.add(&format!("{name}.js"), &module.glue)?;
+    for package in [wasm::PAGE, wasm::WORKER] {
+        let module = wasm::build(target, &package, dev)?;
+        let mut served = BTreeMap::new();
+        for (part, wasm) in &module.parts {
+            served.insert(part.as_str(), site.add(&format!("{part}.wasm"), wasm)?);
+        }
+        let name = package.name;
+        site.add(&format!("{name}.js"), module.glue(&served)?.as_bytes())?;
         site.add(&format!("{name}.wasm"), &module.wasm)?;
     }
     site.add("style.css", style::bundle(Path::new("style"))?.as_bytes())?;

@@ -41,8 +41,8 @@ impl Site {
         })
     }
 
-    /// Adds a file under its logical name.
-    pub fn add(&mut self, logical: &str, bytes: &[u8]) -> Result<(), BuildError> {
+    /// Adds a file under its logical name, and tells the name that it is served by.
+    pub fn add(&mut self, logical: &str, bytes: &[u8]) -> Result<String, BuildError> {
         let sha256: String = Sha256::digest(bytes)
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -54,14 +54,14 @@ impl Site {
         let brotli = compressed(&path, ".br", || brotli(bytes))?;
         let gzip = compressed(&path, ".gz", || gzip(bytes))?;
         let file = File {
-            name,
+            name: name.clone(),
             sha256,
             plain: bytes.len(),
             brotli,
             gzip,
         };
         self.files.insert(logical.into(), file);
-        Ok(())
+        Ok(name)
     }
 
     /// Writes the manifest, removes what it does not list, and tells the sizes if anything is new.
@@ -158,7 +158,8 @@ pub fn names(folder: &Path) -> Result<Vec<String>, BuildError> {
     }
 }
 
-fn entries(folder: &Path) -> Result<Vec<String>, BuildError> {
+/// Names of the files directly in a folder.
+pub fn entries(folder: &Path) -> Result<Vec<String>, BuildError> {
     let failed = |error| BuildError::File(folder.into(), error);
     fs::read_dir(folder)
         .map_err(failed)?
