@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     }
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let built = if vectors {
-        wasm::build(&target, "rly-vectors", "vectors", dev).map(|_| ())
+        wasm::build(&target, &wasm::VECTORS, dev).map(|_| ())
     } else {
         build(&target, dev)
     };

@@ -54,6 +54,12 @@ pub const WORKER: Package = Package {
     package: "rly-worker",
     splits: false,
 };
+/// What runs the test vectors in a browser. Nobody serves it.
+pub const VECTORS: Package = Package {
+    name: "vectors",
+    package: "rly-vectors",
+    splits: false,
+};
 
 /// A module that a page or worker loads.
 pub struct Built {
