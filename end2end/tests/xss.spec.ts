@@ -122,6 +122,7 @@ test('every payload as a name is text', async ({ alice, bob, person }) => {
   await meet(alice, bob);
   await bob.openConversation('Alice');
   await alice.goto('/settings');
+  await expect(alice.page.locator('#name')).toHaveValue('Alice');
   const shown = bob.page.getByRole('heading', { level: 2 }).or(bob.page.getByRole('heading', { level: 1 }));
   await expect(shown.filter({ hasText: 'Alice' }).first()).toBeVisible();
   for (const name of ALL) {
