@@ -5,6 +5,8 @@ RUN apt-get update \
 	&& rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+# What rust-toolchain.toml names, for the toolchain that the image brings.
+RUN rustup target add wasm32-unknown-unknown && rustup component add rust-src
 RUN (cd end2end && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund) \
 	&& cargo build --locked --release --package rly-server --package rly-build-web \
 	&& target/release/rly-build-web \

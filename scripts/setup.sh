@@ -49,10 +49,22 @@ need_rust() {
 	fi
 }
 
-need_build_tools() {
-	need cc "gcc libc6-dev" gcc
+# Playwright needs Node.js 20, and Debian 12 has 18.
+need_node() {
 	need node "nodejs npm" node
 	need npm npm node
+	if node -e 'process.exit(Number.parseInt(process.versions.node) < 20 ? 0 : 1)'; then
+		if [ ! -x "$target/node/node_modules/.bin/node" ]; then
+			heading "Installing a newer Node.js"
+			npm install --prefix "$target/node" --no-audit --no-fund node@22 >&2
+		fi
+		export PATH="$target/node/node_modules/.bin:$PATH"
+	fi
+}
+
+need_build_tools() {
+	need cc "gcc libc6-dev" gcc
+	need_node
 	need_rust
 	if ! newer end2end/node_modules/.package-lock.json end2end/package-lock.json; then
 		heading "Installing npm packages"

@@ -37,6 +37,8 @@ record! {
     pub(crate) struct Receipt {
         pub stream: [u8; 8],
         pub seq: u64,
+        /// SHA-256 of the message at `seq`: in an old profile another one may have that place.
+        pub hash: [u8; 32],
         pub missing: Vec<Missing>,
     }
 }

@@ -268,7 +268,7 @@ impl Machine {
         let sealed = conversation
             .seal(cx, index, &join)
             .ok_or(FailureCode::TextInvalid)?;
-        let (cargo, stream, seq) = match first {
+        let (cargo, stream, seq, hash) = match first {
             Some((message, text)) => {
                 let content = ContentRecord::Text { text: text.clone() };
                 let order =
@@ -283,9 +283,10 @@ impl Machine {
                     },
                     message.stream,
                     message.seq,
+                    message.hash(),
                 )
             }
-            None => (Cargo::Control { errand: Errand::Join }, [0; 8], 0),
+            None => (Cargo::Control { errand: Errand::Join }, [0; 8], 0, [0; 32]),
         };
         conversation.push_out(
             cx,
@@ -293,6 +294,7 @@ impl Machine {
                 cargo,
                 stream,
                 seq,
+                hash,
                 sealed: Some(sealed),
                 sent_at: None,
                 join: true,

@@ -49,6 +49,7 @@ impl Conversation {
                 cargo,
                 stream: [0; 8],
                 seq: 0,
+                hash: [0; 32],
                 sealed: None,
                 sent_at: None,
                 join: false,
@@ -73,6 +74,7 @@ impl Conversation {
             cargo: Cargo::Control { errand },
             stream: [0; 8],
             seq: 0,
+            hash: [0; 32],
             sealed: Some(sealed),
             sent_at: None,
             join: false,
@@ -171,7 +173,8 @@ impl Conversation {
             let Some(sealed) = self.seal(cx, active, &parcel) else {
                 continue;
             };
-            (row.stream, row.seq, row.sealed) = (message.stream, message.seq, Some(sealed));
+            (row.stream, row.seq, row.hash) = (message.stream, message.seq, message.hash());
+            row.sealed = Some(sealed);
             self.local.since_update += 1;
             self.put_out(cx, n, row);
         }
@@ -179,6 +182,7 @@ impl Conversation {
             let receipt = Receipt {
                 stream: self.local.in_stream,
                 seq: self.local.in_seq,
+                hash: self.local.in_hash,
                 missing: self.local.missing.clone(),
             };
             self.local.receipted = self.local.in_seq;
@@ -338,6 +342,10 @@ impl Conversation {
     /// The other side has everything of a stream up to a place, but for what it misses: that goes
     /// out again at the end.
     pub fn receipt(&mut self, cx: &mut Cx, receipt: &Receipt) {
+        if !self.is_for_ours(receipt) {
+            self.rejoin_due = true;
+            return;
+        }
         let done: Vec<u64> = self
             .outbox
             .iter()
@@ -360,6 +368,17 @@ impl Conversation {
             } else {
                 self.show_row(&row, MessageState::Delivered);
             }
+        }
+    }
+
+    /// Whether a receipt is for what we sent. In an old profile that was put back it may be for what
+    /// was sent in its place before.
+    fn is_for_ours(&self, receipt: &Receipt) -> bool {
+        let mut rows = self.outbox.values();
+        match rows.find(|row| row.stream == receipt.stream && row.seq == receipt.seq) {
+            Some(row) => row.hash == receipt.hash,
+            // It had its receipt already.
+            None => receipt.stream != self.local.out_stream || receipt.seq <= self.local.out_seq,
         }
     }
 
@@ -466,6 +485,7 @@ impl OutRecord {
         Self {
             stream: [0; 8],
             seq: 0,
+            hash: [0; 32],
             sealed: None,
             sent_at: None,
             ..self

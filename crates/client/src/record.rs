@@ -197,6 +197,8 @@ record! {
         /// Place in the stream; 0 for what is in none.
         pub stream: [u8; 8],
         pub seq: u64,
+        /// What a receipt for this place must name.
+        pub hash: [u8; 32],
         /// Sealed, until the server has it. A text without it and without `sent_at` has to be sealed.
         pub sealed: Option<SealedRecord>,
         /// When the server confirmed.

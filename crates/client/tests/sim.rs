@@ -122,6 +122,27 @@ fn the_older_of_two_devices_notices_and_stops() {
 }
 
 #[test]
+fn an_old_profile_takes_no_receipt_for_what_it_does_not_know() {
+    let mut world = World::new(543, 2);
+    world.meet(0, 1);
+    // Copied while it ran: no later start has told the vault.
+    let old = world.devices[0].store.clone();
+    let before = world.relay.sent.len();
+    world.say(0, "Person 1", "first");
+    while world.relay.sent.len() == before && world.step() {}
+    world.set_offline(0, true);
+    world.settle();
+    world.devices[0].store = old;
+    world.reload(0);
+    world.say(0, "Person 1", "in the same place");
+    world.set_offline(0, false);
+    world.settle();
+    world.assert_delivered(0, "Person 1");
+    let texts = world.texts(1, "Person 0", false);
+    assert_eq!(texts, ["Dear friend", "first", "in the same place"]);
+}
+
+#[test]
 fn an_old_profile_that_is_put_back_holds_what_it_sends_and_rejoins() {
     let mut world = World::new(3, 2);
     world.meet(0, 1);
