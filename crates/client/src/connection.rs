@@ -256,12 +256,11 @@ impl Machine {
                     .effects
                     .push(Effect::SendFrame(ClientFrame::Ack { queue, seq }.to_message()));
             }
-            ServerFrame::Replaced { queue } => {
-                if self.vault_queue() == Some(queue) {
-                    // Another connection opened the vault. The next write tells whose it is.
-                    cx.out.effects.push(Effect::CloseSocket);
-                    self.wait_and_retry(cx, None);
-                }
+            ServerFrame::Replaced { .. } => {
+                // Another device of this SIM, or what an earlier connection of ours still said when it
+                // ended. The vault's next write tells which.
+                cx.out.effects.push(Effect::CloseSocket);
+                self.wait_and_retry(cx, None);
             }
             ServerFrame::Goodbye { retry_after, .. } => {
                 cx.out.effects.push(Effect::CloseSocket);

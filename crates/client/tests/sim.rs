@@ -122,6 +122,22 @@ fn the_older_of_two_devices_notices_and_stops() {
 }
 
 #[test]
+fn what_an_earlier_connection_still_said_takes_no_mailbox_away() {
+    let mut world = World::new(30, 2);
+    world.meet(0, 1);
+    // Said before the earlier connection ended, and taken by the server after the later one was there.
+    for queue in world.relay.mailboxes_of(0) {
+        world.relay.take_reader_away(queue);
+    }
+    world.say(1, "Person 0", "are you there?");
+    world.settle();
+    let texts = world.texts(0, "Person 1", false);
+    assert_eq!(texts.last().map(String::as_str), Some("are you there?"));
+    world.assert_delivered(1, "Person 0");
+    assert_eq!(world.devices[0].state.phase, Phase::Ready);
+}
+
+#[test]
 fn an_old_profile_takes_no_receipt_for_what_it_does_not_know() {
     let mut world = World::new(543, 2);
     world.meet(0, 1);

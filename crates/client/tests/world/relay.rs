@@ -148,6 +148,13 @@ impl SimRelay {
         }
     }
 
+    /// Another connection begins to read a mailbox, and ends.
+    pub fn take_reader_away(&mut self, queue: QueueId) {
+        if let Some(reader) = self.readers.remove(&queue) {
+            self.say(reader, ServerFrame::Replaced { queue });
+        }
+    }
+
     fn proved(&self, device: DeviceIndex, queue: &QueueId, key: &PublicKey, proof: &Proof) -> bool {
         match proof {
             Proof::Signed { signature } => self.nonces.get(&device).is_some_and(|nonce| {
