@@ -57,6 +57,8 @@ pub(crate) enum HttpPurpose {
 pub(crate) struct Read {
     from: CommandId,
     conversation: String,
+    /// What storage gave, once it has, and whether there is more.
+    rows: Option<(Vec<MessageView>, bool)>,
     /// What changed since the read was asked for: what comes from storage may be older.
     changed: BTreeMap<u64, MessageView>,
 }
@@ -232,7 +234,7 @@ impl Machine {
             Input::SocketFrame(message) => self.socket_frame(cx, message),
             Input::SocketClosed => self.socket_closed(cx),
             Input::Http { id, result } => self.http_ended(cx, id, result),
-            Input::Rows { id, rows, more } => self.rows_read(cx, id, rows, more),
+            Input::Rows { id, rows, more } => self.rows_read(id, &rows, more),
             Input::Timer => {
                 self.timer = None;
                 self.state_dirty = true;
@@ -254,6 +256,7 @@ impl Machine {
         self.flush_vault(cx);
         self.flush_deletions(cx);
         self.note_changed(cx);
+        self.answer_reads(cx);
         let due = self.next_due(now);
         if due != self.timer {
             self.timer = due;
@@ -369,17 +372,26 @@ impl Machine {
         }
     }
 
-    fn rows_read(&mut self, cx: &mut Cx, id: u64, rows: Vec<(Key, Vec<u8>)>, more: bool) {
-        let Some(mut read) = self.reads.remove(&id) else {
-            return;
-        };
-        let stored = rows
-            .iter()
-            .filter_map(|(key, value)| crate::view::message_from_row(key, value));
-        let messages = stored
-            .map(|message| read.changed.remove(&message.order).unwrap_or(message))
-            .collect();
-        cx.answer(read.from, Ok(Answer::Messages { messages, more }));
+    fn rows_read(&mut self, id: u64, rows: &[(Key, Vec<u8>)], more: bool) {
+        if let Some(read) = self.reads.get_mut(&id) {
+            let stored = rows
+                .iter()
+                .filter_map(|(key, value)| crate::view::message_from_row(key, value));
+            read.rows = Some((stored.collect(), more));
+        }
+    }
+
+    /// Answers those whose rows were read, with what changed meanwhile, in this batch as well: its news
+    /// are told before its answers.
+    fn answer_reads(&mut self, cx: &mut Cx) {
+        for (_, mut read) in self.reads.extract_if(.., |_, read| read.rows.is_some()) {
+            let (stored, more) = read.rows.take().unwrap_or_default();
+            let messages = stored
+                .into_iter()
+                .map(|message| read.changed.remove(&message.order).unwrap_or(message))
+                .collect();
+            cx.answer(read.from, Ok(Answer::Messages { messages, more }));
+        }
     }
 
     /// Has those who wait for messages get them as they are after this batch.
@@ -412,6 +424,7 @@ impl Machine {
         let read = Read {
             from,
             conversation: name.to_owned(),
+            rows: None,
             changed: BTreeMap::new(),
         };
         self.reads.insert(id, read);

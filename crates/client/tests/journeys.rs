@@ -4,6 +4,7 @@
 
 mod world;
 
+use rly_client::Input;
 use rly_protocol::ErrorCode;
 use rly_view::{Answer, Command, Connection, FailureCode, InviteState, MessageState, Note, Phase};
 use world::World;
@@ -298,6 +299,36 @@ fn messages_read_from_storage_are_not_older_than_what_was_told() {
         messages.last().and_then(|message| message.state),
         Some(MessageState::Delivered)
     );
+}
+
+#[test]
+fn messages_that_change_in_the_batch_in_which_they_were_read_are_not_older_than_what_was_told() {
+    let mut world = World::new(13, 2);
+    world.meet(0, 1);
+    world.close(1);
+    world.say(0, "Person 1", "hello");
+    world.settle();
+    let rows = world.stored_messages(0, "Person 1");
+    let conversation = world.with(0, "Person 1");
+    let load = Command::LoadMessages {
+        conversation,
+        before: None,
+        limit: 10,
+    };
+    let (from, id) = world.begin_read(0, load);
+    // Storage has answered, and the receipt comes before the machine is asked what to do.
+    let (now, more) = (world.clock(0), false);
+    let device = &mut world.devices[0];
+    device
+        .machine
+        .handle(Input::Rows { id, rows, more }, now, &mut device.rng);
+    world.reload(1);
+    while world.step() {}
+    let Some(Ok(Answer::Messages { messages, .. })) = world.devices[0].answers.remove(&from) else {
+        panic!("no messages");
+    };
+    let last = messages.last().and_then(|message| message.state);
+    assert_eq!(last, Some(MessageState::Delivered));
 }
 
 #[test]
