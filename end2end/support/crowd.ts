@@ -31,28 +31,34 @@ function send(person: Person, conversation: string, n: number): unknown {
   return { Send: { conversation, id: id.toString('base64url'), text } };
 }
 
-/** Says commands to the messenger of this browser, and gives the answers. */
+/**
+ * Says commands to the messenger of this browser, and gives the answers. As each tab it says again what was not
+ * answered when another worker begins to lead: the one before may have ended with it.
+ */
 function ask(person: Person, commands: unknown[]): Promise<unknown[]> {
   return person.page.evaluate(
     (commands) =>
       new Promise<unknown[]>((resolve, reject) => {
         const channel = new BroadcastChannel('rly');
         const tab = crypto.randomUUID();
-        const answers: unknown[] = [];
-        let missing = commands.length;
-        channel.onmessage = (event) => {
-          const { Answer } = JSON.parse(event.data);
-          if (Answer?.tab !== tab) return;
-          if (Answer.outcome.Err) reject(new Error(JSON.stringify(Answer.outcome.Err)));
-          answers[Answer.n] = Answer.outcome.Ok;
-          missing -= 1;
-          if (missing > 0) return;
-          channel.close();
-          resolve(answers);
+        const answers = new Map<number, unknown>();
+        const say = () => {
+          for (const [n, command] of commands.entries()) {
+            if (!answers.has(n)) channel.postMessage(JSON.stringify({ Ask: { tab, n, command } }));
+          }
         };
-        for (const [n, command] of commands.entries()) {
-          channel.postMessage(JSON.stringify({ Ask: { tab, n, command } }));
-        }
+        channel.onmessage = (event) => {
+          const said = JSON.parse(event.data);
+          if (said === 'Leading') return say();
+          const answer = said.Answer;
+          if (answer?.tab !== tab) return;
+          if (answer.outcome.Err) reject(new Error(JSON.stringify(answer.outcome.Err)));
+          answers.set(answer.n, answer.outcome.Ok);
+          if (answers.size < commands.length) return;
+          channel.close();
+          resolve(commands.map((_, n) => answers.get(n)));
+        };
+        say();
       }),
     commands,
   );

@@ -46,6 +46,7 @@ export class Wire {
   readonly #open = new Set<Duplex>();
   #target = 0;
   #trap: Trap | undefined;
+  #spoils = false;
   /** Requests of stepping browsers that the server has not answered. */
   readonly #waiting = new Set<string>();
   #connections = 0;
@@ -90,6 +91,11 @@ export class Wire {
   /** Nobody is caught any more. */
   release(): void {
     this.#trap = undefined;
+  }
+
+  /** The next envelope arrives with its last bit changed, and the server cannot tell. */
+  spoilNext(): void {
+    this.#spoils = true;
   }
 
   /** Waits until the stepping browser does nothing more. */
@@ -159,6 +165,11 @@ export class Wire {
         if (data.length > 0) this.out.push(data);
         if (data.length > 0 && data[1] !== FRAME.ping) this.sent.push(data);
         if (stepping && REQUESTS.has(data[1]!)) this.#waiting.add(key(data));
+        if (this.#spoils && data[1] === FRAME.send) {
+          this.#spoils = false;
+          // The end of the envelope. Masking is by XOR, so what is changed under it is the same bit.
+          raw[raw.length - 1]! ^= 1;
+        }
         server.write(raw);
       }
     });

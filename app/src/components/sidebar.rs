@@ -211,6 +211,7 @@ fn LetterLine(letter: LetterView) -> impl IntoView {
     let when = Local::here(letter.opened_at).short(t, Local::here(messenger.now()));
     let href = format!("/i#~{}", letter.id);
     let id = letter.id;
+    let preview = letter.preview.unwrap_or_else(|| t.contact_waits.into());
     let drop_it = Callback::new(move |()| {
         asks.set(None);
         job.run(Command::DropLetter { id: id.clone() }, |_| {});
@@ -223,7 +224,7 @@ fn LetterLine(letter: LetterView) -> impl IntoView {
                 </span>
                 <span class="line-when">{when}</span>
                 <span class="line-last" dir="auto">
-                    {letter.preview}
+                    {preview}
                 </span>
             </a>
             <button

@@ -210,6 +210,7 @@ pub static ENGLISH: Text = Text {
     no_messages: "Nothing was written here yet. Say hello.",
     gone_conversation: "This conversation is not in this browser (any more).",
     letters_waiting: "Letters to answer",
+    contact_waits: "Would like to chat with you",
     links: "Your links",
     link_without_letter: "Contact link",
     show_link: "Show link",

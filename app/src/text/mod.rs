@@ -197,6 +197,8 @@ pub struct Text {
     pub no_messages: &'static str,
     pub gone_conversation: &'static str,
     pub letters_waiting: &'static str,
+    /// In the place of a letter's first words, where a contact came without one.
+    pub contact_waits: &'static str,
     pub links: &'static str,
     pub link_without_letter: &'static str,
     pub show_link: &'static str,
