@@ -26,8 +26,8 @@ impl Chat {
         let (ada, bob) = (Sim::from_seed(&[1; 32]), Sim::from_seed(&[2; 32]));
         let (devices, rng_) = ([DeviceId([1; 16]), DeviceId([2; 16])], &mut rng);
         let (key_package, secrets) = make_key_package(&ada, &devices[0], rng_).map_err(refused)?;
-        let (his, welcome) =
-            Conversation::create(&bob, &devices[1], &key_package, &ada.public_key(), rng_).map_err(refused)?;
+        let (his, welcome) = Conversation::create(&bob, &devices[1], &key_package, &ada.public_key(), rng_)
+            .map_err(refused)?;
         let hers = Conversation::join(&ada, &devices[0], &secrets, &welcome, rng_).map_err(refused)?;
         let sides = [hers, his];
         Ok(Self { sides, said: 0, rng })
@@ -40,7 +40,11 @@ impl Chat {
     /// What MLS refuses.
     pub fn message(&mut self) -> Result<usize, JsValue> {
         let [hers, his] = &mut self.sides;
-        let (writer, reader) = if self.said.is_multiple_of(2) { (hers, his) } else { (his, hers) };
+        let (writer, reader) = if self.said.is_multiple_of(2) {
+            (hers, his)
+        } else {
+            (his, hers)
+        };
         self.said += 1;
         let plain = [b'a'; 100];
         let message = writer.encrypt(&plain, &mut self.rng).map_err(refused)?;
@@ -48,7 +52,9 @@ impl Chat {
             return Err("another message".into());
         }
         let stored = [writer.take_changes(), reader.take_changes()].concat();
-        let stored = stored.iter().map(|(key, row)| key.len() + row.as_ref().map_or(0, Vec::len));
+        let stored = stored
+            .iter()
+            .map(|(key, row)| key.len() + row.as_ref().map_or(0, Vec::len));
         Ok(stored.sum())
     }
 }
