@@ -17,11 +17,11 @@ const page = (at) => [
   ...["favicon.svg", "manifest.webmanifest"].map(file),
 ];
 const budgets = [
-  ["Letter page", 220_000, page("/letter")],
-  ["Link page", 220_000, page("/i")],
+  ["Letter page", 204_000, page("/letter")],
+  ["Link page", 204_000, page("/i")],
   [
     "Messenger, worker included",
-    657_000,
+    645_000,
     [...page("/chat"), ...["messenger.wasm", "worker.js", "worker.wasm"].map(file)],
   ],
 ];

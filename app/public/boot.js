@@ -81,6 +81,7 @@ function startPage() {
   limitMarkup(workerUrl);
   emptyTables();
   load(app, appWasm)
+    .then(nextTurn)
     .then((page) => page.hydrate(workerUrl))
     .catch((error) => {
       console.error(error);
@@ -92,6 +93,11 @@ async function load(glue, wasm) {
   const module = await import(glue);
   await module.default({ module_or_path: wasm });
   return module;
+}
+
+/** Making the module and bringing the page to life are long tasks, each by itself. */
+function nextTurn(page) {
+  return new Promise((resolve) => setTimeout(resolve, 0, page));
 }
 
 /** The look that was chosen in the settings, before the first hydrated paint. */

@@ -2,14 +2,18 @@
 //! so that a new state redraws one line. Of many only a part is drawn, around what is seen: ten
 //! thousand lines on a page would make every frame slow.
 
+use crate::time::Local;
 use leptos::prelude::*;
 use rly_view::MessageView;
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 /// How many messages are read at once.
-pub const PAGE: usize = 200;
+pub const PAGE: usize = 100;
 /// How many are drawn at once: more would hold up a frame.
-const STEP: usize = 50;
+const STEP: usize = 25;
 /// How many messages are drawn at most: enough that its other end is far from what is seen when it
 /// moves.
 const DRAWN: usize = 2 * PAGE;
@@ -21,9 +25,28 @@ pub struct Entry {
     pub id: String,
     /// The message as it is now.
     pub message: ArcRwSignal<MessageView>,
+    day: Arc<OnceLock<u64>>,
 }
 
 impl Entry {
+    fn new(message: MessageView) -> Self {
+        Self {
+            id: message.id.clone(),
+            message: ArcRwSignal::new(message),
+            day: Arc::default(),
+        }
+    }
+
+    /// When it was sent, in this browser's zone.
+    pub fn at(&self) -> Local {
+        self.message.with_untracked(|message| Local::here(message.at))
+    }
+
+    /// The number of that day. It is asked for whenever others are drawn around, and the browser only once.
+    pub fn day(&self) -> u64 {
+        *self.day.get_or_init(|| self.at().day_number())
+    }
+
     fn order(&self) -> u64 {
         self.message.with_untracked(|message| message.order)
     }
@@ -248,10 +271,7 @@ impl Thread {
                 .try_update_value(|ids| ids.insert(message.id.clone()))
                 .unwrap_or_default();
             if is_new {
-                fresh.push(Entry {
-                    id: message.id.clone(),
-                    message: ArcRwSignal::new(message),
-                });
+                fresh.push(Entry::new(message));
                 continue;
             }
             // What changes is mostly among the newest; and it may come twice in one batch.
@@ -395,42 +415,42 @@ mod tests {
                 (drawn[0].order(), drawn[drawn.len() - 1].order())
             };
             thread.show(Some("c".into()));
-            thread.loaded("c", read(1_000..1_200), true);
-            assert_eq!(drawn(), (1_150, 1_199));
+            thread.loaded("c", read(1_100..1_200), true);
+            assert_eq!(drawn(), (1_175, 1_199));
             while thread.fill() {}
-            assert_eq!((drawn(), thread.draws_newest()), ((1_000, 1_199), true));
+            assert_eq!((drawn(), thread.draws_newest()), ((1_100, 1_199), true));
             assert!(!thread.draw_older() && !thread.draw_newer() && !thread.draw_newest());
             // What was read is drawn step by step.
-            thread.loaded("c", read(800..1_000), true);
-            assert_eq!(drawn(), (950, 1_199));
+            thread.loaded("c", read(1_000..1_100), true);
+            assert_eq!(drawn(), (1_075, 1_199));
             while thread.draw_older() {}
-            assert_eq!((drawn(), thread.draws_newest()), ((800, 1_199), true));
+            assert_eq!((drawn(), thread.draws_newest()), ((1_000, 1_199), true));
             // The newest ones make room.
-            thread.loaded("c", read(600..800), false);
-            assert_eq!((drawn(), thread.draws_newest()), ((750, 1_149), false));
+            thread.loaded("c", read(900..1_000), false);
+            assert_eq!((drawn(), thread.draws_newest()), ((975, 1_174), false));
             // What comes meanwhile is not drawn.
             thread.news("c", read(1_200..1_201));
-            assert_eq!(drawn(), (750, 1_149));
+            assert_eq!(drawn(), (975, 1_174));
             assert!(thread.draw_newer());
-            assert_eq!(drawn(), (800, 1_199));
+            assert_eq!(drawn(), (1_000, 1_199));
             assert!(thread.draw_newer());
-            assert_eq!((drawn(), thread.draws_newest()), ((801, 1_200), true));
+            assert_eq!((drawn(), thread.draws_newest()), ((1_001, 1_200), true));
             assert!(!thread.draw_newer() && !thread.fill());
             assert!(thread.draw_older());
-            assert_eq!(drawn(), (751, 1_150));
+            assert_eq!(drawn(), (976, 1_175));
             assert!(thread.draw_newest());
             assert_eq!(
                 (drawn(), thread.growth.get_untracked()),
-                ((1_151, 1_200), Growth::Opened)
+                ((1_176, 1_200), Growth::Opened)
             );
             assert!(!thread.draw_newest());
             // At the end what comes is drawn too; when it gets too much, the oldest ones go.
-            thread.news("c", read(1_201..1_700));
-            assert_eq!(drawn(), (1_151, 1_699));
+            thread.news("c", read(1_201..1_450));
+            assert_eq!(drawn(), (1_176, 1_449));
             assert!(!thread.draw_newest());
-            thread.news("c", read(1_700..1_800));
+            thread.news("c", read(1_450..1_500));
             assert!(thread.draw_newest());
-            assert_eq!((drawn(), thread.drawn().len()), ((1_400, 1_799), DRAWN));
+            assert_eq!((drawn(), thread.drawn().len()), ((1_300, 1_499), DRAWN));
         });
     }
 

@@ -2,6 +2,7 @@
 // takes, and started again on what is on the disk. `RLY_CRASH_ROUNDS=10` kills ten times at each,
 // in all acts.
 import { meet } from '../support/fixtures.js';
+import { phase } from '../support/messenger.js';
 import { type Line, type Person, mine, theirs } from '../support/person.js';
 import type { Profile } from '../support/profile.js';
 import type { Wire } from '../support/wire.js';
@@ -63,19 +64,8 @@ function glance<T>(looking: Promise<T>, otherwise: T): Promise<T> {
  * Whether there is a SIM, from the messenger itself. Until it speaks, a page shows what was so the last
  * time, by a note in its local storage, which a browser writes to the disk only after some seconds.
  */
-function hasNoSim({ page }: Person): Promise<boolean> {
-  return page.evaluate(
-    () =>
-      new Promise<boolean>((resolve) => {
-        const channel = new BroadcastChannel('rly');
-        channel.onmessage = ({ data }) => {
-          const phase = /"phase":"(\w+)"/.exec(String(data))?.[1];
-          if (phase) resolve(/^no_?sim$/i.test(phase));
-        };
-        // What a new tab says; nobody answers before the messenger runs.
-        setInterval(() => channel.postMessage('"Hello"'), 50);
-      }),
-  );
+async function hasNoSim({ page }: Person): Promise<boolean> {
+  return (await phase(page)) === 'NoSim';
 }
 
 /** Both sides show the same, in the same order, and nothing came between them. */

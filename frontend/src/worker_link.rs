@@ -4,7 +4,7 @@
 
 use futures_channel::oneshot;
 use gloo::timers::callback::Timeout;
-use rly_browser::{WORKER_READY, clock};
+use rly_browser::{WORKER_READY, clock, message};
 use rly_protocol::Timestamp;
 use rly_view::{Answer, Command, Failure, FailureCode, FromWorker, Outcome, ToWorker};
 use std::{
@@ -145,8 +145,8 @@ fn spawn(link: &Rc<RefCell<State>>) -> Result<Running, JsValue> {
 
     let weak = Rc::downgrade(link);
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-        if let (Some(link), Some(text)) = (weak.upgrade(), event.data().as_string()) {
-            heard(&link, &text);
+        if let Some(link) = weak.upgrade() {
+            heard(&link, &event.data());
         }
     });
     let weak = Rc::downgrade(link);
@@ -163,14 +163,14 @@ fn spawn(link: &Rc<RefCell<State>>) -> Result<Running, JsValue> {
     })
 }
 
-fn heard(link: &Rc<RefCell<State>>, text: &str) {
-    if text == WORKER_READY {
+fn heard(link: &Rc<RefCell<State>>, said: &JsValue) {
+    if said == WORKER_READY {
         return ready(link);
     }
-    if text == NOT_LOADED {
+    if said == NOT_LOADED {
         return bury_soon(Rc::downgrade(link));
     }
-    let Ok(message) = serde_json::from_str(text) else {
+    let Some(message) = message::read(said) else {
         return;
     };
     match message {
@@ -332,12 +332,10 @@ fn listen(target: &EventTarget, event: &str, on: &JsValue) {
 }
 
 fn post(worker: &Worker, n: u32, command: &Command) {
-    let message = ToWorker {
+    let command = ToWorker {
         n,
         command: command.clone(),
     };
-    // Strings can always be turned to JSON, and JSON can always be posted.
-    if let Ok(text) = serde_json::to_string(&message) {
-        let _ = worker.post_message(&text.into());
-    }
+    // Bytes can always be posted.
+    let _ = worker.post_message(&message::written(&command));
 }

@@ -2,7 +2,6 @@ use crate::{
     state::{Job, messenger},
     text::text,
     thread::Entry,
-    time::Local,
 };
 use leptos::prelude::*;
 use rly_view::{Command, Content, MessageState};
@@ -17,9 +16,9 @@ pub fn Message(
     conversation: String,
 ) -> impl IntoView {
     let t = text();
-    let Entry { id, message } = entry;
-    let (content, own, at) =
-        message.with_untracked(|message| (message.content.clone(), message.own, Local::here(message.at)));
+    let at = entry.at();
+    let Entry { id, message, .. } = entry;
+    let (content, own) = message.with_untracked(|message| (message.content.clone(), message.own));
     let body = match content {
         Content::Note(note) => {
             return view! {

@@ -214,12 +214,11 @@ pub fn MessageList(
         let mut rows = Vec::new();
         let mut last = None;
         for entry in thread.drawn() {
-            let at = entry.message.with_untracked(|message| Local::here(message.at));
-            if last != Some(at.day_number()) {
-                last = Some(at.day_number());
+            let day = entry.day();
+            if last.replace(day) != Some(day) {
                 rows.push(Row::Day {
                     before: entry.id.clone(),
-                    words: at.day(t, now),
+                    words: entry.at().day(t, now),
                 });
             }
             rows.push(Row::Entry(entry));

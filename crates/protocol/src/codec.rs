@@ -246,6 +246,26 @@ impl<T: Decode> Decode for Option<T> {
     }
 }
 
+impl<T: Encode, E: Encode> Encode for Result<T, E> {
+    fn encode(&self, to: &mut Writer) {
+        to.put(&self.is_ok());
+        match self {
+            Ok(value) => to.put(value),
+            Err(error) => to.put(error),
+        }
+    }
+}
+
+impl<T: Decode, E: Decode> Decode for Result<T, E> {
+    fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(if from.take::<bool>()? {
+            Ok(from.take()?)
+        } else {
+            Err(from.take()?)
+        })
+    }
+}
+
 /// A list is for at most 65,535 elements; those who build one check their own, far lower, limits.
 impl<T: Encode> Encode for Vec<T> {
     fn encode(&self, to: &mut Writer) {
@@ -312,25 +332,26 @@ macro_rules! record {
     };
 }
 
-/// Defines an enum together with its byte form: a tag byte, then the variant's fields.
-/// A tag that is not known is [`DecodeError::Invalid`].
+/// Defines an enum together with its byte form: a tag byte, then the variant's fields. `Name(field: Type)`
+/// becomes the variant `Name(Type)`. A tag that is not known is [`DecodeError::Invalid`].
 #[macro_export]
 macro_rules! choice {
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
-        $($(#[$vmeta:meta])* $tag:literal => $variant:ident $({
+        $($(#[$vmeta:meta])* $tag:literal => $variant:ident $(($inner:ident: $ity:ty))? $({
             $($(#[$fmeta:meta])* $field:ident: $ty:ty),* $(,)?
         })?),* $(,)?
     }) => {
         // Fields whose names say everything need no words of their own.
         #[allow(missing_docs)]
         $(#[$meta])*
-        $vis enum $name { $($(#[$vmeta])* $variant $({ $($(#[$fmeta])* $field: $ty),* })?),* }
+        $vis enum $name { $($(#[$vmeta])* $variant $(($ity))? $({ $($(#[$fmeta])* $field: $ty),* })?),* }
 
         impl $crate::Encode for $name {
             fn encode(&self, to: &mut $crate::Writer) {
                 match self {
-                    $(Self::$variant $({ $($field),* })? => {
+                    $(Self::$variant $(($inner))? $({ $($field),* })? => {
                         to.put::<u8>(&$tag);
+                        $(to.put($inner);)?
                         $($(to.put($field);)*)?
                     })*
                 }
@@ -340,7 +361,7 @@ macro_rules! choice {
         impl $crate::Decode for $name {
             fn decode(from: &mut $crate::Reader) -> Result<Self, $crate::DecodeError> {
                 match from.take::<u8>()? {
-                    $($tag => Ok(Self::$variant $({ $($field: from.take()?),* })?),)*
+                    $($tag => Ok(Self::$variant $((from.take::<$ity>()?))? $({ $($field: from.take()?),* })?),)*
                     _ => Err($crate::DecodeError::Invalid),
                 }
             }
@@ -368,6 +389,7 @@ mod tests {
         enum Either {
             1 => Left,
             2 => Right { n: u32 },
+            3 => Neither(why: Result<String, u8>),
         }
     }
 
@@ -389,13 +411,17 @@ mod tests {
         assert_eq!(Sample::from_bytes(&bytes), Ok(sample));
         assert_eq!(Either::Right { n: 7 }.to_bytes(), [2, 0, 0, 0, 7]);
         assert_eq!(Either::from_bytes(&[1]), Ok(Either::Left));
+        assert_eq!(Either::Neither(Err(7)).to_bytes(), [3, 0, 7]);
+        let why = Either::Neither(Ok("a".into()));
+        assert_eq!(why.to_bytes(), [3, 1, 0, 0, 0, 1, b'a']);
+        assert_eq!(Either::from_bytes(&why.to_bytes()), Ok(why));
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(Sample::from_bytes(&[2]), Err(DecodeError::Version(2)));
         assert_eq!(Sample::from_bytes(&[1, 0]), Err(DecodeError::Truncated));
-        assert_eq!(Either::from_bytes(&[3]), Err(DecodeError::Invalid));
+        assert_eq!(Either::from_bytes(&[4]), Err(DecodeError::Invalid));
         assert_eq!(Either::from_bytes(&[1, 0]), Err(DecodeError::Trailing));
         assert_eq!(bool::from_bytes(&[2]), Err(DecodeError::Invalid));
         assert_eq!(String::from_bytes(&[0, 0, 0, 1, 0xff]), Err(DecodeError::Invalid));

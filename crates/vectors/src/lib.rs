@@ -5,6 +5,8 @@
 //!
 //! Each set says beforehand how many checks it has: a set that runs fewer fails.
 
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+mod chat;
 mod data;
 mod hpke;
 mod mls;

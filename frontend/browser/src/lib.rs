@@ -7,6 +7,7 @@ mod db;
 mod error;
 mod global;
 pub mod letters;
+pub mod message;
 mod migrations;
 pub mod random;
 mod requests;
@@ -18,5 +19,5 @@ mod webcrypto;
 pub use error::StoreError;
 pub use store::{Batch, Key, Row, Store};
 
-/// The first thing that a worker says to its page: it listens now. All that follows is JSON.
+/// The first thing that a worker says to its page: it listens now. All that follows is bytes: [`message`].
 pub const WORKER_READY: &str = "ready";

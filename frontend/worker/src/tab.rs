@@ -3,13 +3,12 @@
 use crate::{
     leader::{self, Asker, Event},
     lock,
-    wire::{CHANNEL, TabId, Wire},
+    wire::{CHANNEL, Cast, TabId, Wire},
 };
 use futures_channel::mpsc::{UnboundedSender, unbounded};
-use rly_browser::{WORKER_READY, random};
+use rly_browser::{WORKER_READY, message, random};
 use rly_protocol::to_base64url;
 use rly_view::{Command, FromWorker, Outcome, ToWorker};
-use serde::Serialize;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{BroadcastChannel, DedicatedWorkerGlobalScope, MessageEvent};
@@ -37,22 +36,23 @@ pub(crate) fn start() -> Result<(), JsValue> {
     });
 
     let told = Rc::clone(&tab);
-    let on_channel = Closure::<dyn Fn(MessageEvent)>::new(move |event| {
-        if let Some(message) = parse(&event) {
-            told.heard(message);
+    let on_channel = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+        // Another version of the app may say what this one does not understand: that is for others.
+        if let Some(Cast { wire }) = message::read(&event.data()) {
+            told.heard(wire);
         }
     });
     tab.channel
         .set_onmessage(Some(on_channel.into_js_value().unchecked_ref()));
     let asked = Rc::clone(&tab);
-    let on_page = Closure::<dyn Fn(MessageEvent)>::new(move |event| {
-        if let Some(message) = parse(&event) {
-            asked.asked(message);
+    let on_page = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+        if let Some(command) = message::read(&event.data()) {
+            asked.asked(command);
         }
     });
     scope.set_onmessage(Some(on_page.into_js_value().unchecked_ref()));
 
-    tab.cast(&Wire::Hello);
+    tab.cast(Wire::Hello);
     let leading = Rc::clone(&tab);
     lock::when_leader(&scope, move || leading.lead())?;
     scope.post_message(&WORKER_READY.into())
@@ -63,7 +63,7 @@ impl Tab {
     pub(crate) fn answer(&self, asker: Asker, outcome: Outcome) {
         match asker.tab {
             None => self.answer_page(asker.n, outcome),
-            Some(tab) => self.cast(&Wire::Answer {
+            Some(tab) => self.cast(Wire::Answer {
                 tab,
                 n: asker.n,
                 outcome,
@@ -74,7 +74,7 @@ impl Tab {
     /// Tells all pages something.
     pub(crate) fn update(&self, update: FromWorker) {
         self.post(&update);
-        self.cast(&Wire::Update(update));
+        self.cast(Wire::Update(update));
     }
 
     /// The server: the place that this script came from.
@@ -90,7 +90,7 @@ impl Tab {
             let _ = events.unbounded_send(event);
         }
         *self.leader.borrow_mut() = Some(events.clone());
-        self.cast(&Wire::Leading);
+        self.cast(Wire::Leading);
         // The leader before may have stored something and ended before it could tell.
         self.post(&FromWorker::CatchUp);
         wasm_bindgen_futures::spawn_local(leader::lead(self, events, inbox));
@@ -128,7 +128,7 @@ impl Tab {
     }
 
     fn ask_leader(&self, n: u32, command: Command) {
-        self.cast(&Wire::Ask {
+        self.cast(Wire::Ask {
             tab: self.id.clone(),
             n,
             command,
@@ -142,17 +142,13 @@ impl Tab {
         }
     }
 
-    // Everything said can be turned to JSON, and strings can be posted to whoever is still there.
-    fn post(&self, message: &FromWorker) {
-        if let Some(text) = to_json(message) {
-            let _ = self.scope.post_message(&text);
-        }
+    // Bytes can be posted to whoever is still there.
+    fn post(&self, update: &FromWorker) {
+        let _ = self.scope.post_message(&message::written(update));
     }
 
-    fn cast(&self, message: &Wire) {
-        if let Some(text) = to_json(message) {
-            let _ = self.channel.post_message(&text);
-        }
+    fn cast(&self, wire: Wire) {
+        let _ = self.channel.post_message(&message::written(&Cast { wire }));
     }
 }
 
@@ -161,13 +157,4 @@ fn ask(tab: Option<TabId>, n: u32, command: Command) -> Event {
         asker: Asker { tab, n },
         command,
     }
-}
-
-fn to_json(message: &impl Serialize) -> Option<JsValue> {
-    serde_json::to_string(message).ok().map(Into::into)
-}
-
-/// Another version of the app may say what this one does not understand: that is for others.
-fn parse<T: for<'de> serde::Deserialize<'de>>(event: &MessageEvent) -> Option<T> {
-    serde_json::from_str(&event.data().as_string()?).ok()
 }

@@ -1,7 +1,7 @@
-//! What the workers of one browser say to each other, in JSON over a BroadcastChannel.
+//! What the workers of one browser say to each other over a BroadcastChannel.
 
+use rly_protocol::{choice, record};
 use rly_view::{Command, FromWorker, Outcome};
-use serde::{Deserialize, Serialize};
 
 /// The channel's name.
 pub(crate) const CHANNEL: &str = "rly";
@@ -9,17 +9,26 @@ pub(crate) const CHANNEL: &str = "rly";
 /// Names a worker among the tabs of one browser.
 pub(crate) type TabId = String;
 
-/// A message between workers.
-#[derive(Serialize, Deserialize)]
-pub(crate) enum Wire {
-    /// To the leader, from a worker that has just started: say the state.
-    Hello,
-    /// To the leader: a page's command.
-    Ask { tab: TabId, n: u32, command: Command },
-    /// From the leader: the answer to one.
-    Answer { tab: TabId, n: u32, outcome: Outcome },
-    /// From the leader, to all pages.
-    Update(FromWorker),
-    /// From a new leader: say again what was not answered.
-    Leading,
+record! {
+    /// A message, with the version of its form: tabs may run different versions of the app. It rises when
+    /// anything changes that commands, states or messages hold.
+    pub(crate) struct Cast = 1 {
+        pub(crate) wire: Wire,
+    }
+}
+
+choice! {
+    /// A message between workers.
+    pub(crate) enum Wire {
+        /// To the leader, from a worker that has just started: say the state.
+        1 => Hello,
+        /// To the leader: a page's command.
+        2 => Ask { tab: TabId, n: u32, command: Command },
+        /// From the leader: the answer to one.
+        3 => Answer { tab: TabId, n: u32, outcome: Outcome },
+        /// From the leader, to all pages.
+        4 => Update(update: FromWorker),
+        /// From a new leader: say again what was not answered.
+        5 => Leading,
+    }
 }

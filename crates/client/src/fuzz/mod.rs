@@ -35,7 +35,7 @@ pub static TARGETS: &[Target] = &[
         name: "hostile_server",
         run: server::script,
         seeds: server::script_seeds,
-        words: &["{\"", "}", "\"Send\"", "null"],
+        words: &["{\"", "}", "null"],
         rounds: 150,
     },
 ];

@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use rly_fuzzing::{Script, ScriptWriter, within};
 use rly_protocol::{
-    Encode, ErrorCode, QueueId, Timestamp,
+    Decode, Encode, ErrorCode, QueueId, Timestamp,
     frame::{ClientFrame, Kind, Req, ServerFrame, VaultEntry},
 };
 use rly_view::Command;
@@ -86,7 +86,7 @@ impl Game {
                 self.ada.input(Input::Timer);
             }
             7 => {
-                if let Ok(command) = serde_json::from_slice(script.chunk())
+                if let Ok(command) = Command::from_bytes(script.chunk())
                     && is_quick(&command)
                 {
                     self.ada.command(command);
@@ -294,12 +294,7 @@ pub(super) fn script_seeds() -> Vec<Vec<u8>> {
             .bytes(&seq.to_be_bytes());
         head.bytes(&[0]).bytes(&at.to_be_bytes()).chunk(body).finish()
     };
-    let command = |command: &Command| {
-        new()
-            .bytes(&[7])
-            .chunk(&serde_json::to_vec(command).unwrap())
-            .finish()
-    };
+    let command = |command: &Command| new().bytes(&[7]).chunk(&command.to_bytes()).finish();
     let conversation = FRIENDS.conversation();
     let send = command(&Command::Send {
         conversation: conversation.clone(),

@@ -4,7 +4,7 @@ use crate::{Effect, HttpOk, HttpRequest, Input, Machine, io::Key, table};
 use bytes::Bytes;
 use rly_fuzzing::Random;
 use rly_protocol::{
-    Address, Encode, EnvelopeId, Incarnation, InviteId, PublicKey, QueueId, Timestamp,
+    Address, Decode, Encode, EnvelopeId, Incarnation, InviteId, PublicKey, QueueId, Timestamp,
     api::{Registered, Shared},
     frame::{ClientFrame, Kind, Req, ServerFrame, Ticket},
     limits::FRAME_MAX,
@@ -170,9 +170,9 @@ pub(super) fn subscribed(req: Req, queue: QueueId) -> ServerFrame {
 
 /// What the worker says has to be read by the page.
 pub(super) fn said(message: &FromWorker) {
-    let text = serde_json::to_string(message).unwrap();
-    let again: FromWorker = serde_json::from_str(&text).expect("the page reads what the worker says");
-    assert_eq!(serde_json::to_string(&again).unwrap(), text);
+    let bytes = message.to_bytes();
+    let again = FromWorker::from_bytes(&bytes).expect("the page reads what the worker says");
+    assert_eq!(again.to_bytes(), bytes);
 }
 
 /// Ada invited, Bob has answered, and his answer was delivered to her.

@@ -10,8 +10,11 @@ use aes_gcm::{
 };
 use hkdf::Hkdf;
 use hpke::{
-    Deserializable, Kem, OpModeR, OpModeS, Serializable, aead::AesGcm128, kdf::HkdfSha256,
+    Deserializable, Kem, OpModeR, OpModeS, Serializable,
+    aead::AesGcm128,
+    kdf::HkdfSha256,
     kem::DhP256HkdfSha256,
+    rand_core::{Infallible, TryCryptoRng, TryRng},
 };
 use openmls::prelude::tls_codec::SecretVLBytes as Bytes;
 use openmls_traits::{
@@ -22,6 +25,8 @@ use openmls_traits::{
     },
 };
 use p256::ecdsa::{DerSignature, SigningKey, VerifyingKey, signature::Verifier};
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
 use rly_protocol::PublicKey;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -55,12 +60,41 @@ impl Crypto {
             .map_err(|_| CryptoError::InvalidPublicKey)?;
         let (kem_output, sender) = self
             .rand
-            .with(|rng| hpke::setup_sender::<_, _, DhP256HkdfSha256, _>(&OpModeS::Base, &receiver, info, rng))
+            .with(|rng| {
+                hpke::setup_sender_with_rng::<_, _, DhP256HkdfSha256>(
+                    &OpModeS::Base,
+                    &receiver,
+                    info,
+                    &mut Newer(rng),
+                )
+            })
             .map_err(|_| CryptoError::InsufficientRandomness)?
             .map_err(|_| CryptoError::SenderSetupError)?;
         Ok((kem_output.to_bytes().to_vec(), sender))
     }
 }
+
+/// The same randomness for those who know the next generation of its traits.
+struct Newer<'a>(&'a mut ChaCha20Rng);
+
+impl TryRng for Newer<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Newer<'_> {}
 
 // RFC 9180, sections 4 to 5, of suite 2. Points have the one form of its section 7.1.1.
 type Sender = hpke::aead::AeadCtxS<AesGcm128, HkdfSha256, DhP256HkdfSha256>;
@@ -346,10 +380,10 @@ mod tests {
     #[test]
     fn a_key_has_one_form() {
         let crypto = crypto();
-        let key = SigningKey::random(&mut rng(1));
+        let key = SigningKey::from_bytes(&[7; 32].into()).unwrap();
         let secret = key.to_bytes();
         let public = ecdsa::public_key(&key);
-        let compressed = key.verifying_key().to_encoded_point(true);
+        let compressed = key.verifying_key().to_sec1_point(true);
         let (good, bad) = (public.as_bytes(), compressed.as_bytes());
 
         let signature = ecdsa::sign_der(&key, b"m");

@@ -14,8 +14,15 @@ use zeroize::Zeroizing;
 pub(super) struct MlsSigner(Box<SigningKey>);
 
 impl MlsSigner {
-    pub(super) fn generate(mut rng: &mut dyn CryptoRngCore) -> Self {
-        Self(Box::new(SigningKey::random(&mut rng)))
+    pub(super) fn generate(rng: &mut dyn CryptoRngCore) -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        loop {
+            rng.fill_bytes(&mut bytes[..]);
+            // All but one of 2^32 are.
+            if let Some(signer) = Self::from_bytes(&bytes) {
+                return signer;
+            }
+        }
     }
 
     /// `None` for what is no secret key of P-256.
