@@ -30,6 +30,18 @@ need() {
 	fi
 }
 
+# chosen_port FILE [PORT]: the port given, or the one in the file, or one that is free now; kept in the file.
+chosen_port() {
+	local port="${2:-}"
+	if [ -z "$port" ] && [ -f "$1" ]; then port="$(cat "$1")"; fi
+	while [ -z "$port" ]; do
+		# Below those that the kernel gives to connections.
+		port=$((RANDOM % 12000 + 20000))
+		if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then port=""; fi
+	done
+	echo "$port" | tee "$1"
+}
+
 need_rust() {
 	if ! command -v cargo >/dev/null 2>&1; then
 		need curl "curl ca-certificates" curl

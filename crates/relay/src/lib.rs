@@ -43,4 +43,4 @@ pub use engine::{Relay, StartError};
 pub use keys::{Keyring, KeyringError};
 pub use metrics::Metrics;
 pub use refusal::Refusal;
-pub use store::{MemoryStore, SqliteStore, Store, StoreError};
+pub use store::{MemoryStore, PostgresStore, SqliteStore, Store, StoreError};
