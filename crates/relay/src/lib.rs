@@ -12,6 +12,7 @@
 mod bucket;
 mod cells;
 mod clock;
+mod cluster;
 mod config;
 mod connection;
 mod deliver;
@@ -37,6 +38,7 @@ mod writer;
 mod tests;
 
 pub use clock::{Clock, SystemClock};
+pub use cluster::{KafkaConfig, KafkaError};
 pub use config::{Limits, LimitsError, Rate, RelayConfig};
 pub use connection::{Connection, Incoming, Outgoing};
 pub use engine::{Relay, StartError};

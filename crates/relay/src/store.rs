@@ -8,6 +8,8 @@ mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+pub(crate) use suite::fresh_database;
 
 pub use memory::MemoryStore;
 pub use postgres::PostgresStore;

@@ -57,14 +57,13 @@ async fn sqlite() -> Subject {
 
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
-        suite!(memory: $($test),*);
-        suite!(sqlite: $($test),*);
-        suite!(#[ignore = "needs a server: ./test cluster"] postgres: $($test),*);
+        suite!(memory: $(#[tokio::test] $test),*);
+        suite!(sqlite: $(#[tokio::test] $test),*);
+        suite!(postgres: $(#[ignore = "needs a server: ./test cluster"] #[tokio::test] $test),*);
     };
-    ($(#[$how:meta])? $make:ident: $($test:ident),*) => {
+    ($make:ident: $($(#[$how:meta])* $test:ident),*) => {
         mod $make {
-            $(#[tokio::test]
-            $(#[$how])?
+            $($(#[$how])*
             async fn $test() {
                 super::$test(&super::$make().await).await;
             })*

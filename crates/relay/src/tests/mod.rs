@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod claims;
+mod cluster;
 mod delivery;
 mod durability;
 mod failure;
@@ -70,6 +71,14 @@ impl Server {
 
     pub async fn memory() -> Self {
         Self::with(Arc::new(MemoryStore::default()), Limits::free()).await
+    }
+
+    /// One of a kind that `RLY_TEST_RELAY` chooses: in memory, or a node of a cluster of its own.
+    pub async fn any() -> Self {
+        match std::env::var("RLY_TEST_RELAY").as_deref() {
+            Ok("cluster") => cluster::Place::new().await.node().await,
+            _ => Self::memory().await,
+        }
     }
 
     pub async fn sqlite(path: &Path) -> Self {
