@@ -63,6 +63,8 @@ need_rust() {
 
 need_build_tools() {
 	need cc "gcc libc6-dev" gcc
+	# librdkafka, which the server holds for clusters.
+	need make "make zlib1g-dev" make
 	need node "nodejs npm" node
 	need npm npm node
 	need_rust

@@ -438,7 +438,10 @@ mod tests {
         assert_eq!(cluster_config.kafka.brokers, "a:1,b:2");
         assert_eq!(cluster_config.kafka.node.as_deref(), Some("n-1"));
         assert_eq!(
-            (cluster_config.kafka.prefix.as_str(), cluster_config.kafka.partitions),
+            (
+                cluster_config.kafka.prefix.as_str(),
+                cluster_config.kafka.partitions
+            ),
             ("rly", 64)
         );
         let error = cluster(&["--kafka-prefix", "a_b"]).unwrap_err();
@@ -473,7 +476,12 @@ mod tests {
                 "RLY_DATABASE_URL is set, but RLY_KAFKA_BROKERS is not",
             ),
             (
-                &["--database-url", "postgres://u:hush@h/d", "--kafka-brokers", "a:1"],
+                &[
+                    "--database-url",
+                    "postgres://u:hush@h/d",
+                    "--kafka-brokers",
+                    "a:1",
+                ],
                 &[],
                 "needs RLY_KEY_FILE",
             ),

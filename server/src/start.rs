@@ -1,8 +1,7 @@
 //! From configuration to a server that is ready, and back down.
 
 use crate::{
-    Config, PageError, Parts, PublicUrl, PublicUrlError, Site, SiteError, admin_router,
-    config::ClusterConfig,
+    ClusterConfig, Config, PageError, Parts, PublicUrl, PublicUrlError, Site, SiteError, admin_router,
     data_dir::{DataDir, DataDirError, shared_keyring},
     listen::listen,
     public_router,

@@ -58,8 +58,7 @@ impl Cluster {
     /// Connects to the log, whose topics are made or checked, and binds it to the store.
     pub async fn connect(store: PostgresStore, config: KafkaConfig) -> Result<Self, KafkaError> {
         let default_partitions = config.partitions;
-        let node = (config.node.clone())
-            .unwrap_or_else(|| format!("{:016x}", u64::from_be_bytes(random())));
+        let node = (config.node.clone()).unwrap_or_else(|| format!("{:016x}", u64::from_be_bytes(random())));
         let name = node.clone();
         let kafka = tokio::task::spawn_blocking(move || Kafka::connect(&config, &name))
             .await

@@ -166,6 +166,9 @@ impl Engine {
     /// A queue is no more, in the store as well.
     pub fn forget(&self, cell: &Cell) {
         self.cells.remove(cell);
+        if let Some(cluster) = &self.cluster {
+            cluster.targets.forget(&cell.address);
+        }
         let refusal = Refusal::new(ErrorCode::NoQueue);
         cell.state.lock().queue.delete(|reply| reply.refuse(&refusal));
     }

@@ -313,8 +313,11 @@ impl Mover {
                 }
                 drop(held);
                 if !queues.is_empty() {
-                    self.runtime
-                        .spawn(reader::wake_all(self.engine.clone(), self.cluster.clone(), queues));
+                    self.runtime.spawn(reader::wake_all(
+                        self.engine.clone(),
+                        self.cluster.clone(),
+                        queues,
+                    ));
                 }
             }
             Ok(Appended::Fenced(ours)) => {

@@ -188,7 +188,8 @@ impl Kafka {
             .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false");
         let deliveries = Deliveries::default();
-        let producer = producer(&common, &deliveries).map_err(|error| KafkaError::Options(one_line(&error)))?;
+        let producer =
+            producer(&common, &deliveries).map_err(|error| KafkaError::Options(one_line(&error)))?;
         let client = producer.client();
         client
             .fetch_metadata(None, CONNECT)
@@ -268,7 +269,10 @@ impl Kafka {
             .client()
             .fetch_metadata(Some(&self.queues), LOOK)
             .map_err(|error| one_line(&error))?;
-        let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+        let partitions = metadata
+            .topics()
+            .first()
+            .map_or(&[][..], |topic| topic.partitions());
         match partitions.iter().find(|partition| partition.leader() < 0) {
             Some(without) => Err(format!("partition {} has no leader", without.id())),
             None if partitions.is_empty() => Err("the topic is gone".into()),
@@ -306,7 +310,11 @@ fn producer(common: &ClientConfig, deliveries: &Deliveries) -> Result<Producing,
 pub(super) async fn look_after(engine: Arc<Engine>, cluster: Arc<super::Cluster>) {
     let (mut turns, mut trimmed) = (0_u32, std::collections::HashMap::new());
     let stopping = engine.stopping.clone();
-    while stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+    while stopping
+        .run_until_cancelled(tokio::time::sleep(LOOK))
+        .await
+        .is_some()
+    {
         let asked = cluster.clone();
         let checked = tokio::task::spawn_blocking(move || asked.kafka.check()).await;
         let failure = checked.unwrap_or_else(|error| Err(error.to_string())).err();

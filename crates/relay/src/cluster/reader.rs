@@ -2,13 +2,7 @@
 //! that happened, and looked at every two seconds in case a wake was lost.
 
 use super::{Cluster, record::Why, wake};
-use crate::{
-    Refusal, StoreError,
-    deliver,
-    engine::Engine,
-    outbox::Outbox,
-    store::shared::Reading,
-};
+use crate::{Refusal, StoreError, deliver, engine::Engine, outbox::Outbox, store::shared::Reading};
 use rly_protocol::{ErrorCode, QueueId, frame::ServerFrame};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -104,7 +98,11 @@ pub(super) fn woken(engine: &Arc<Engine>, queue: QueueId) {
 /// Looks at readers, and at the store's incarnation, until the relay stops.
 pub(super) async fn look_after(engine: Arc<Engine>, cluster: Arc<Cluster>) {
     let stopping = engine.stopping.clone();
-    while stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+    while stopping
+        .run_until_cancelled(tokio::time::sleep(LOOK))
+        .await
+        .is_some()
+    {
         if let Err(error) = look(&engine, &cluster).await {
             tracing::warn!(%error, "looking at readers failed");
         }
@@ -146,11 +144,7 @@ fn here(engine: &Engine, cluster: &Cluster, wanted: impl Fn(&QueueId) -> bool) -
         let cell = engine.cells.of(&queue).filter(|_| delivers);
         // A vault's wakes are only about who uses it.
         let after = cell.map_or(u64::MAX, |cell| cell.state.lock().queue.newest());
-        Reading {
-            queue,
-            number,
-            after,
-        }
+        Reading { queue, number, after }
     };
     leases.into_iter().map(reading).collect()
 }
@@ -190,7 +184,10 @@ fn replaced(engine: &Engine, cluster: &Cluster, queue: QueueId, number: i64) {
         }
     } else {
         let mut vaults = engine.vaults.lock();
-        if vaults.get(&queue).is_some_and(|(session, _)| *session == lease.session) {
+        if vaults
+            .get(&queue)
+            .is_some_and(|(session, _)| *session == lease.session)
+        {
             vaults.remove(&queue);
         }
     }

@@ -81,6 +81,21 @@ impl Targets {
         }
     }
 
+    /// The mailbox with this address is gone.
+    pub fn forget(&self, address: &Hash) {
+        self.shard(address).lock().remove(address);
+    }
+
+    /// These are gone.
+    pub fn forget_queues(&self, gone: &[QueueId]) {
+        if gone.is_empty() {
+            return;
+        }
+        for shard in &self.0 {
+            shard.lock().retain(|_, target| !gone.contains(&target.queue));
+        }
+    }
+
     fn learn(&self, address: Hash, found: Option<TargetRecord>) -> Option<Arc<Target>> {
         let mut shard = self.shard(&address).lock();
         let Some(found) = found else {
@@ -189,7 +204,8 @@ impl Target {
     fn take_room(&self, engine: &Engine, size: usize) -> bool {
         let limits = &engine.config.limits;
         let mut state = self.state.lock();
-        let fits = state.envelopes < limits.queue_envelopes && state.bytes + size as u64 <= limits.queue_bytes;
+        let fits =
+            state.envelopes < limits.queue_envelopes && state.bytes + size as u64 <= limits.queue_bytes;
         if fits {
             state.envelopes += 1;
             state.bytes += size as u64;

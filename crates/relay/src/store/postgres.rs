@@ -143,12 +143,14 @@ fn rows(result: &PgQueryResult) -> u64 {
 }
 
 async fn identity(pool: PgPool, fresh: Identity) -> Sql<Identity> {
-    sqlx::query("INSERT INTO meta (incarnation, keyring, next_seq) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(&fresh.incarnation.0[..])
-        .bind(&fresh.keyring[..])
-        .bind(int(fresh.next_seq))
-        .execute(&pool)
-        .await?;
+    sqlx::query(
+        "INSERT INTO meta (incarnation, keyring, next_seq) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    )
+    .bind(&fresh.incarnation.0[..])
+    .bind(&fresh.keyring[..])
+    .bind(int(fresh.next_seq))
+    .execute(&pool)
+    .await?;
     let row = sqlx::query("SELECT incarnation, keyring, next_seq FROM meta")
         .fetch_one(&pool)
         .await?;
@@ -223,7 +225,9 @@ async fn read_vault(pool: PgPool, vault: QueueId, from: u32, limit: u32) -> Sql<
     .bind(i64::from(limit.max(1)))
     .fetch_all(&pool)
     .await?;
-    let Some(first) = rows.first() else { return Ok(None) };
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
     let generation = number(first, 0)?;
     let mut entries = Vec::with_capacity(rows.len());
     for row in &rows {

@@ -62,7 +62,7 @@ async fn of_64_claims_at_once_one_wins() {
 
 #[tokio::test]
 async fn the_sharer_is_told_at_once_and_in_order() {
-    let server = Server::any().await;
+    let server = Server::memory().await;
     let mailbox = server.register().await;
     let shared = server.share(&mailbox, 60).await;
     let (mut reader, mut sender) = (server.connect().await, server.connect().await);

@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     KafkaConfig, KafkaError, PostgresStore, StartError,
-    store::{fresh_database, shared::{Appended, Held, Move, Record}},
+    store::{
+        fresh_database,
+        shared::{Appended, Held, Move, Record},
+    },
 };
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -129,7 +132,9 @@ async fn a_reader_moves_to_another_node_and_the_first_is_told() {
     assert_eq!(first.arrived().await.id, envelope_id(1));
     second.subscribe(&mailbox).await;
     let queue = mailbox.queue;
-    first.wait(|frame| (*frame == ServerFrame::Replaced { queue }).then_some(())).await;
+    first
+        .wait(|frame| (*frame == ServerFrame::Replaced { queue }).then_some(()))
+        .await;
     let arrived = second.arrived().await;
     assert_eq!(arrived.id, envelope_id(1));
     second.ack(queue, arrived.seq).await;
@@ -138,11 +143,18 @@ async fn a_reader_moves_to_another_node_and_the_first_is_told() {
     assert_eq!(arrived.id, envelope_id(2));
     // Back again, while the second one is still there.
     first.subscribe(&mailbox).await;
-    second.wait(|frame| (*frame == ServerFrame::Replaced { queue }).then_some(())).await;
+    second
+        .wait(|frame| (*frame == ServerFrame::Replaced { queue }).then_some(()))
+        .await;
     sender.send(mailbox.address, 3).await.unwrap();
     let ids = [first.arrived().await.id, first.arrived().await.id];
     assert_eq!(ids, [envelope_id(2), envelope_id(3)]);
-    assert!(first.pending().iter().all(|frame| !matches!(frame, ServerFrame::Deliver { .. })));
+    assert!(
+        first
+            .pending()
+            .iter()
+            .all(|frame| !matches!(frame, ServerFrame::Deliver { .. }))
+    );
     a.relay.stop().await;
     b.relay.stop().await;
 }
@@ -187,7 +199,10 @@ async fn an_invite_is_opened_once_whichever_node_is_asked() {
     let opened = results.iter().filter(|result| result.is_ok()).count();
     assert_eq!(opened, 1, "{results:?}");
     let used = results.iter().filter_map(|result| result.as_ref().err());
-    assert!(used.into_iter().all(|refusal| refusal.code == ErrorCode::InviteUsed));
+    assert!(
+        used.into_iter()
+            .all(|refusal| refusal.code == ErrorCode::InviteUsed)
+    );
     let kind = reader.wait(|frame| match frame {
         ServerFrame::Deliver { kind, .. } => Some(*kind),
         _ => None,
@@ -239,7 +254,10 @@ async fn a_full_mailbox_refuses_and_takes_again_once_it_was_read() {
     for req in 1..=1_000 {
         sender.answer(req).await.unwrap();
     }
-    assert_eq!(sender.send(mailbox.address, 1_000).await.unwrap_err().0, ErrorCode::QueueFull);
+    assert_eq!(
+        sender.send(mailbox.address, 1_000).await.unwrap_err().0,
+        ErrorCode::QueueFull
+    );
     let mut reader = node.connect().await;
     reader.subscribe(&mailbox).await;
     let mut last = 0;
@@ -269,13 +287,19 @@ async fn a_mailbox_deleted_on_one_node_is_gone_on_the_other() {
     reader.subscribe(&mailbox).await;
     reader.arrived().await;
     let queue = mailbox.queue;
-    reader.ask(|req| ClientFrame::DeleteQueue { req, queue }).await.unwrap();
+    reader
+        .ask(|req| ClientFrame::DeleteQueue { req, queue })
+        .await
+        .unwrap();
     let mut n = 2;
     while let Ok(()) = sender.send(mailbox.address, n).await {
         n += 1;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(sender.send(mailbox.address, n).await.unwrap_err().0, ErrorCode::NoQueue);
+    assert_eq!(
+        sender.send(mailbox.address, n).await.unwrap_err().0,
+        ErrorCode::NoQueue
+    );
     a.relay.stop().await;
     b.relay.stop().await;
 }
@@ -341,7 +365,10 @@ async fn wrong_settings_and_wrong_logs_stop_the_start_with_one_line() {
         prefix: format!("{}other", place.prefix),
     };
     let error = other.start(SECRET).await.map(|_| ()).unwrap_err();
-    assert!(matches!(&error, StartError::Log(KafkaError::OtherLog { .. })), "{error}");
+    assert!(
+        matches!(&error, StartError::Log(KafkaError::OtherLog { .. })),
+        "{error}"
+    );
 
     let mut nowhere = place.kafka();
     nowhere.brokers = "127.0.0.1:1".into();
@@ -353,7 +380,10 @@ async fn wrong_settings_and_wrong_logs_stop_the_start_with_one_line() {
     let clock = Arc::new(crate::SystemClock);
     let started = Relay::start_node(config, keyring, place.store().await, nowhere, clock).await;
     let error = started.map(|_| ()).unwrap_err();
-    assert!(matches!(&error, StartError::Log(KafkaError::Unreachable(..))), "{error}");
+    assert!(
+        matches!(&error, StartError::Log(KafkaError::Unreachable(..))),
+        "{error}"
+    );
     assert_eq!(error.to_string().lines().count(), 1);
 }
 
@@ -379,9 +409,15 @@ async fn a_gap_in_the_log_makes_the_store_another_one() {
             .add_partition_offset(&place.topic(), partition, Offset::End)
             .unwrap();
     }
-    admin().delete_records(&offsets, &AdminOptions::new()).await.unwrap();
+    admin()
+        .delete_records(&offsets, &AdminOptions::new())
+        .await
+        .unwrap();
     let pool = sqlx::PgPool::connect(&place.database).await.unwrap();
-    sqlx::query("UPDATE partitions SET next_offset = 0").execute(&pool).await.unwrap();
+    sqlx::query("UPDATE partitions SET next_offset = 0")
+        .execute(&pool)
+        .await
+        .unwrap();
 
     let node = place.node().await;
     let mut reader = node.connect().await;
@@ -424,7 +460,9 @@ async fn a_consumer_that_was_replaced_writes_nothing() {
     assert_eq!(store.bind_log("log", 2).await.unwrap(), ("log".into(), 2));
     assert_eq!(store.bind_log("other", 3).await.unwrap(), ("log".into(), 2));
     let append = async |moves: &[(Held, i64)], ids: &[u64]| {
-        let moves: Vec<Move> = (moves.iter()).map(|(held, to)| Move { held: *held, to: *to }).collect();
+        let moves: Vec<Move> = (moves.iter())
+            .map(|(held, to)| Move { held: *held, to: *to })
+            .collect();
         let records: Vec<Record> = ids.iter().map(|n| record(*n, mailbox.queue)).collect();
         store.append(moves.into(), records.into()).await.unwrap()
     };
@@ -432,7 +470,10 @@ async fn a_consumer_that_was_replaced_writes_nothing() {
     first.sort_by_key(|held| held.partition);
     assert_eq!(append(&[(first[0], 3)], &[1, 2, 3]).await, Appended::Stored(3));
     // The same batch once more, as after an answer that was lost: refused, whatever is in it.
-    assert_eq!(append(&[(first[0], 3)], &[1, 2, 3]).await, Appended::Fenced(vec![]));
+    assert_eq!(
+        append(&[(first[0], 3)], &[1, 2, 3]).await,
+        Appended::Fenced(vec![])
+    );
     let zombie = Held { next: 3, ..first[0] };
     let second = store.take("second", &[0]).await.unwrap()[0];
     assert_eq!((second.partition, second.next), (0, 3));
@@ -461,8 +502,14 @@ async fn a_consumer_that_was_replaced_writes_nothing() {
         ..Default::default()
     };
     store.apply(batch.into()).await.unwrap();
-    let step = Move { held: Held { next: 7, ..second }, to: 8 };
-    let again = store.append([step].into(), [record(1, mailbox.queue)].into()).await.unwrap();
+    let step = Move {
+        held: Held { next: 7, ..second },
+        to: 8,
+    };
+    let again = store
+        .append([step].into(), [record(1, mailbox.queue)].into())
+        .await
+        .unwrap();
     assert_eq!(again, Appended::Stored(0));
     assert_eq!(store.page(mailbox.queue, 0, 10).await.unwrap().len(), 3);
 }

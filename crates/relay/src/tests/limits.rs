@@ -6,7 +6,7 @@ async fn limited(limits: Limits) -> Server {
 
 #[tokio::test]
 async fn a_slow_reader_is_cut_and_loses_nothing() {
-    let server = Server::any().await;
+    let server = Server::memory().await;
     let mailbox = server.register().await;
     let (mut reader, mut sender) = (server.connect().await, server.connect().await);
     reader.subscribe(&mailbox).await;
@@ -203,7 +203,7 @@ async fn connections_are_counted() {
 
 #[tokio::test]
 async fn idle_queues_leave_memory_and_come_back() {
-    let server = Server::any().await;
+    let server = Server::memory().await;
     let mailbox = server.register().await;
     let mut sender = server.connect().await;
     sender.send(mailbox.address, 1).await.unwrap();
@@ -233,6 +233,7 @@ async fn what_nobody_fetches_expires() {
     server.clock.advance(29 * 86_400);
     sender.send(mailbox.address, 2).await.unwrap();
     server.clock.advance(2 * 86_400);
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     assert_eq!(server.relay.metrics().expired, 1);
     let mut reader = server.connect().await;
@@ -243,12 +244,16 @@ async fn what_nobody_fetches_expires() {
     // Used within 400 days, it stays; then it goes.
     server.clock.advance(300 * 86_400);
     sender.send(mailbox.address, 3).await.unwrap();
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     server.clock.advance(300 * 86_400);
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     sender.send(mailbox.address, 4).await.unwrap();
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     server.clock.advance(402 * 86_400);
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     assert_eq!(
         sender.send(mailbox.address, 5).await,

@@ -134,6 +134,14 @@ impl Server {
 
     /// Waits until the writer has nothing left to do.
     pub async fn settle(&self) {
+        // What the only node of a cluster has put into the log is in the store.
+        while self.relay.engine().cluster.is_some() {
+            let now = self.relay.metrics();
+            if now.moved >= now.published {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let (flushed, done) = tokio::sync::oneshot::channel();
         self.relay.engine().job(crate::writer::Job::Flush(flushed));
         done.await.unwrap();

@@ -30,7 +30,11 @@ impl Kafka {
         let copies = if brokers >= COPIES { COPIES } else { 1 };
         if self.look(&queues)?.is_none() {
             // One broker has no other to take over: its disk must have each record before it says so.
-            let (in_sync, flush) = if copies == COPIES { ("2", None) } else { ("1", Some("1")) };
+            let (in_sync, flush) = if copies == COPIES {
+                ("2", None)
+            } else {
+                ("1", Some("1"))
+            };
             let mut topic = NewTopic::new(&queues, partitions, TopicReplication::Fixed(copies))
                 .set("cleanup.policy", "delete")
                 .set("retention.ms", "-1")
@@ -72,7 +76,10 @@ impl Kafka {
         let metadata = producer.client().fetch_metadata(Some(topic), CONNECT)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let partitions = found.map_or(&[][..], |found| found.partitions());
-        let copies = partitions.iter().map(|partition| partition.replicas().len()).min();
+        let copies = partitions
+            .iter()
+            .map(|partition| partition.replicas().len())
+            .min();
         let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         Ok(copies.map(|copies| Found {
             partitions: number(partitions.len()),
@@ -89,7 +96,9 @@ impl Kafka {
                 // Another node was faster.
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
-                    return Err(KafkaError::Failed(format!("the topic {name} cannot be made: {code}")));
+                    return Err(KafkaError::Failed(format!(
+                        "the topic {name} cannot be made: {code}"
+                    )));
                 }
             }
         }
@@ -115,8 +124,9 @@ impl Kafka {
             .await?;
         let mut settings = HashMap::new();
         for resource in described {
-            let resource = resource
-                .map_err(|code| KafkaError::Failed(format!("the topic {topic} cannot be looked at: {code}")))?;
+            let resource = resource.map_err(|code| {
+                KafkaError::Failed(format!("the topic {topic} cannot be looked at: {code}"))
+            })?;
             settings.extend((resource.entries.into_iter()).map(|entry| (entry.name, entry.value)));
         }
         let value = |name: &str| settings.get(name).cloned().flatten().unwrap_or_default();
@@ -161,7 +171,10 @@ fn judge(topic: &str, copies: i32, value: impl Fn(&str) -> String) -> Result<(),
     let in_sync: i32 = value("min.insync.replicas").parse().unwrap_or(0);
     let each_flushed = value("flush.messages") == "1";
     if copies >= COPIES && in_sync < 2 {
-        return Err(wrong("min.insync.replicas", "at least 2 are needed with 3 copies"));
+        return Err(wrong(
+            "min.insync.replicas",
+            "at least 2 are needed with 3 copies",
+        ));
     }
     if copies < COPIES && !each_flushed {
         return Err(wrong(
@@ -171,7 +184,6 @@ fn judge(topic: &str, copies: i32, value: impl Fn(&str) -> String) -> Result<(),
     }
     Ok(())
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -184,7 +196,10 @@ mod tests {
             ("retention.bytes", "-1"),
             ("unclean.leader.election.enable", "false"),
             ("min.insync.replicas", if copies >= 3 { "2" } else { "1" }),
-            ("flush.messages", if copies >= 3 { "9223372036854775807" } else { "1" }),
+            (
+                "flush.messages",
+                if copies >= 3 { "9223372036854775807" } else { "1" },
+            ),
         ]);
         let value = |name: &str| match change {
             Some((changed, value)) if changed == name => value.to_owned(),
@@ -209,8 +224,14 @@ mod tests {
                 assert_eq!(judged(copies, Some((setting, wrong))), Err(setting));
             }
         }
-        assert_eq!(judged(3, Some(("min.insync.replicas", "1"))), Err("min.insync.replicas"));
-        assert_eq!(judged(2, Some(("flush.messages", "10000"))), Err("flush.messages"));
+        assert_eq!(
+            judged(3, Some(("min.insync.replicas", "1"))),
+            Err("min.insync.replicas")
+        );
+        assert_eq!(
+            judged(2, Some(("flush.messages", "10000"))),
+            Err("flush.messages")
+        );
         assert_eq!(judged(3, Some(("min.insync.replicas", "3"))), Ok(()));
     }
 }

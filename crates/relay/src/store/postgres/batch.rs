@@ -152,10 +152,12 @@ async fn apply_change(db: &mut PgConnection, change: &Change) -> Sql<Outcome> {
         } => claim(db, *invite, key, *at, notice).await,
         Change::Withdraw { invite, queue } => withdraw(db, *invite, *queue).await,
         Change::OpenVault { vault } => {
-            sqlx::query("INSERT INTO vaults (id, generation, bytes) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING")
-                .bind(&vault.0[..])
-                .execute(db)
-                .await?;
+            sqlx::query(
+                "INSERT INTO vaults (id, generation, bytes) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING",
+            )
+            .bind(&vault.0[..])
+            .execute(db)
+            .await?;
             Ok(Outcome::Done)
         }
         Change::WriteVault {
@@ -226,7 +228,9 @@ async fn claim(
 
 /// The queue's row is locked by whoever asks.
 async fn next_number(db: &mut PgConnection) -> Sql<u64> {
-    let row = sqlx::query("SELECT nextval('envelope_numbers')").fetch_one(db).await?;
+    let row = sqlx::query("SELECT nextval('envelope_numbers')")
+        .fetch_one(db)
+        .await?;
     number(&row, 0)
 }
 

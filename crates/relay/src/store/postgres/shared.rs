@@ -82,13 +82,15 @@ impl PostgresStore {
     /// Which log this store is filled from: `log` and `partitions` if none was so far.
     pub(crate) async fn bind_log(&self, log: &str, partitions: i32) -> Result<(String, i32), StoreError> {
         let log: Arc<str> = log.into();
-        self.run(move |pool| bind_log(pool, log.clone(), partitions)).await
+        self.run(move |pool| bind_log(pool, log.clone(), partitions))
+            .await
     }
 
     /// Takes partitions: from now on nobody else moves them.
     pub(crate) async fn take(&self, node: &str, partitions: &[Partition]) -> Result<Vec<Held>, StoreError> {
         let (node, partitions): (Arc<str>, Arc<[i32]>) = (node.into(), partitions.into());
-        self.run(move |pool| take(pool, node.clone(), partitions.clone())).await
+        self.run(move |pool| take(pool, node.clone(), partitions.clone()))
+            .await
     }
 
     /// Stores records and moves their partitions, or does neither.
@@ -97,7 +99,8 @@ impl PostgresStore {
         moves: Arc<[Move]>,
         records: Arc<[Record]>,
     ) -> Result<Appended, StoreError> {
-        self.run(move |pool| append(pool, moves.clone(), records.clone())).await
+        self.run(move |pool| append(pool, moves.clone(), records.clone()))
+            .await
     }
 
     /// Moves a partition over records that the log does not have any more. As what was confirmed may
@@ -110,7 +113,9 @@ impl PostgresStore {
     /// Which store this is now.
     pub(crate) async fn incarnation(&self) -> Result<Incarnation, StoreError> {
         self.run(|pool| async move {
-            let row = sqlx::query("SELECT incarnation FROM meta").fetch_one(&pool).await?;
+            let row = sqlx::query("SELECT incarnation FROM meta")
+                .fetch_one(&pool)
+                .await?;
             Ok(Incarnation(fixed(&row, 0)?))
         })
         .await
@@ -141,17 +146,23 @@ impl PostgresStore {
     /// Looks after readers of this node, and puts back those that the database has forgotten.
     pub(crate) async fn look(&self, node: &str, readers: &[Reading]) -> Result<Vec<Looked>, StoreError> {
         let (node, readers): (Arc<str>, Arc<[Reading]>) = (node.into(), readers.into());
-        self.run(move |pool| look(pool, node.clone(), readers.clone())).await
+        self.run(move |pool| look(pool, node.clone(), readers.clone()))
+            .await
     }
 }
 
 async fn bind_log(pool: PgPool, log: Arc<str>, partitions: i32) -> Sql<(String, i32)> {
     let mut transaction = pool.begin().await?;
     let db = &mut *transaction;
-    let row = sqlx::query("SELECT log FROM meta FOR UPDATE").fetch_one(&mut *db).await?;
+    let row = sqlx::query("SELECT log FROM meta FOR UPDATE")
+        .fetch_one(&mut *db)
+        .await?;
     let bound: Option<String> = row.try_get(0)?;
     if bound.is_none() {
-        sqlx::query("UPDATE meta SET log = $1").bind(&*log).execute(&mut *db).await?;
+        sqlx::query("UPDATE meta SET log = $1")
+            .bind(&*log)
+            .execute(&mut *db)
+            .await?;
         sqlx::query(
             "INSERT INTO partitions (partition, next_offset, epoch) \
              SELECT partition, 0, 0 FROM generate_series(0, $1 - 1) AS partition",
@@ -160,7 +171,9 @@ async fn bind_log(pool: PgPool, log: Arc<str>, partitions: i32) -> Sql<(String, 
         .execute(&mut *db)
         .await?;
     }
-    let count = sqlx::query("SELECT count(*)::integer FROM partitions").fetch_one(&mut *db).await?;
+    let count = sqlx::query("SELECT count(*)::integer FROM partitions")
+        .fetch_one(&mut *db)
+        .await?;
     let count = count.try_get(0)?;
     transaction.commit().await?;
     Ok((bound.unwrap_or_else(|| log.to_string()), count))
@@ -203,7 +216,10 @@ async fn append(pool: PgPool, moves: Arc<[Move]>, records: Arc<[Record]>) -> Sql
         .fetch_all(&mut *db)
         .await?;
     if moved.len() < moves.len() {
-        let held = moved.iter().map(|row| row.try_get(0)).collect::<Sql<Vec<Partition>>>()?;
+        let held = moved
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Sql<Vec<Partition>>>()?;
         return Ok(Appended::Fenced(held));
     }
     let mut stored = 0;
