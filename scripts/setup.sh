@@ -42,6 +42,13 @@ chosen_port() {
 	echo "$port" | tee "$1"
 }
 
+# One that has ended and that nobody has waited for yet is not running.
+is_running() {
+	case "$(ps -o stat= -p "$1" 2>/dev/null)" in
+	"" | Z*) return 1 ;;
+	esac
+}
+
 need_rust() {
 	if ! command -v cargo >/dev/null 2>&1; then
 		need curl "curl ca-certificates" curl
