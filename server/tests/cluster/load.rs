@@ -51,7 +51,10 @@ pub struct Load {
     pub hosts: Hosts,
     lines: Vec<Arc<Line>>,
     stop: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<()>>,
+    /// Nobody writes any more, and nothing is under way.
+    written: Arc<AtomicBool>,
+    writers: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 fn id(line: u32, n: u32) -> EnvelopeId {
@@ -128,7 +131,7 @@ async fn write(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
 }
 
 /// Reads until everything that was confirmed is shown and nobody writes any more.
-async fn read(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
+async fn read(hosts: Hosts, line: Arc<Line>, written: Arc<AtomicBool>) {
     // Not on the node that the writer is on, where there are two.
     let mut turn = 1;
     'connect: loop {
@@ -141,7 +144,7 @@ async fn read(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
         let (mut last_seq, mut last_here) = (0, 0);
         loop {
             let all = line.shown.load(SeqCst) >= line.confirmed.load(SeqCst);
-            if all && stop.load(SeqCst) {
+            if all && written.load(SeqCst) {
                 return;
             }
             let frame = match timeout(SILENCE, socket.next()).await {
@@ -210,7 +213,9 @@ impl Load {
             hosts,
             lines: Vec::new(),
             stop,
-            tasks: Vec::new(),
+            written: Arc::default(),
+            writers: Vec::new(),
+            readers: Vec::new(),
         };
         for number in 0..lines {
             let key = Key::generate();
@@ -235,10 +240,11 @@ impl Load {
 
     pub fn run(&mut self) {
         for line in &self.lines {
-            let (hosts, stop) = (self.hosts.clone(), self.stop.clone());
-            self.tasks
-                .push(tokio::spawn(write(hosts.clone(), line.clone(), stop.clone())));
-            self.tasks.push(tokio::spawn(read(hosts, line.clone(), stop)));
+            let (stop, written) = (self.stop.clone(), self.written.clone());
+            let writing = write(self.hosts.clone(), line.clone(), stop);
+            self.writers.push(tokio::spawn(writing));
+            let reading = read(self.hosts.clone(), line.clone(), written);
+            self.readers.push(tokio::spawn(reading));
         }
     }
 
@@ -271,18 +277,21 @@ impl Load {
 
     /// A checker that has found something ends.
     async fn alive(&self) {
-        let ended = self.tasks.iter().any(JoinHandle::is_finished);
+        let mut tasks = self.writers.iter().chain(&self.readers);
+        let ended = tasks.any(JoinHandle::is_finished);
         assert!(!ended, "the checker has found something: see above");
     }
 
     /// Stops writing, and waits until everything that was confirmed is shown.
     pub async fn finish(mut self) {
         self.stop.store(true, SeqCst);
-        for task in std::mem::take(&mut self.tasks) {
-            timeout(NEVER, task)
-                .await
-                .expect("something confirmed is missing")
-                .unwrap();
+        for writer in std::mem::take(&mut self.writers) {
+            timeout(NEVER, writer).await.expect("no answer").unwrap();
+        }
+        self.written.store(true, SeqCst);
+        for reader in std::mem::take(&mut self.readers) {
+            let read = timeout(NEVER, reader).await;
+            read.expect("something confirmed is missing").unwrap();
         }
         for line in &self.lines {
             let (confirmed, shown) = (line.confirmed.load(SeqCst), line.shown.load(SeqCst));
