@@ -1,7 +1,7 @@
 # The server with its pages. Data is in /data, which must be a volume.
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
-	&& apt-get install -y --no-install-recommends gcc libc6-dev nodejs npm \
+	&& apt-get install -y --no-install-recommends gcc libc6-dev make nodejs npm zlib1g-dev \
 	&& rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -14,6 +14,9 @@ RUN (cd end2end && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --
 	&& mv target/served.json target/site/served.json
 
 FROM debian:bookworm-slim
+RUN apt-get update \
+	&& apt-get install -y --no-install-recommends ca-certificates zlib1g \
+	&& rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home rly && install -d -o rly -g rly -m 700 /data
 COPY --from=build /src/target/release/rly-server /usr/local/bin/rly-server
 COPY --from=build /src/target/site /usr/local/share/rly-chat/site

@@ -13,21 +13,44 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# need COMMAND DEBIAN_PACKAGES [BREW_PACKAGES]: installs them unless the command is there.
-need() {
-	command -v "$1" >/dev/null 2>&1 && return
-	heading "Installing $2"
+# install_packages DEBIAN_PACKAGES [BREW_PACKAGES]
+install_packages() {
+	heading "Installing $1"
 	if command -v apt-get >/dev/null 2>&1; then
 		# shellcheck disable=SC2086 # a list of packages
-		as_root apt-get install -y --no-install-recommends $2 >&2 ||
-			{ as_root apt-get update >&2 && as_root apt-get install -y --no-install-recommends $2 >&2; }
+		as_root apt-get install -y --no-install-recommends $1 >&2 ||
+			{ as_root apt-get update >&2 && as_root apt-get install -y --no-install-recommends $1 >&2; }
 	elif command -v brew >/dev/null 2>&1; then
 		# shellcheck disable=SC2086
-		brew install ${3:-$2} >&2
+		brew install ${2:-$1} >&2
 	else
 		echo "$1 is missing, and neither apt-get nor brew is here to install it: please do." >&2
 		exit 1
 	fi
+}
+
+# need COMMAND DEBIAN_PACKAGES [BREW_PACKAGES]: installs them unless the command is there.
+need() {
+	command -v "$1" >/dev/null 2>&1 || install_packages "${@:2}"
+}
+
+# chosen_port FILE [PORT]: the port given, or the one in the file, or one that is free now; kept in the file.
+chosen_port() {
+	local port="${2:-}"
+	if [ -z "$port" ] && [ -f "$1" ]; then port="$(cat "$1")"; fi
+	while [ -z "$port" ]; do
+		# Below those that the kernel gives to connections.
+		port=$((RANDOM % 12000 + 20000))
+		if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then port=""; fi
+	done
+	echo "$port" | tee "$1"
+}
+
+# One that has ended and that nobody has waited for yet is not running.
+is_running() {
+	case "$(ps -o stat= -p "$1" 2>/dev/null)" in
+	"" | Z*) return 1 ;;
+	esac
 }
 
 need_rust() {
@@ -64,6 +87,9 @@ need_node() {
 
 need_build_tools() {
 	need cc "gcc libc6-dev" gcc
+	# librdkafka, which the server holds for clusters.
+	need make make make
+	if ! echo '#include <zlib.h>' | cc -E - >/dev/null 2>&1; then install_packages zlib1g-dev zlib; fi
 	need_node
 	need_rust
 	if ! newer end2end/node_modules/.package-lock.json end2end/package-lock.json; then

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { CLUSTER } from '../support/cluster.js';
 import { expect, meet, test } from '../support/fixtures.js';
 import { expectAccessible, expectFits } from '../support/looks.js';
 import { mine, theirs } from '../support/person.js';
@@ -9,6 +10,7 @@ test('a server that lost its data: it is said, nothing here is lost, and a new l
   bob,
   server,
 }) => {
+  test.skip(CLUSTER, 'its data are not files of its own: see the tests of crates/relay');
   await meet(alice, bob);
   await alice.writeLetter('nobody has opened this yet');
   for (const person of [alice, bob]) person.watch.expectOutage();

@@ -87,22 +87,26 @@ function rights(wire: Wire, link: string): Secret[] {
 test('the server keeps nothing of what was said, by whom, or of what gives a right', async ({ wire, server, profile }) => {
   test.setTimeout(120_000);
   const { private: secrets, rights } = await goAllTheWay(wire, (name) => profile(name));
-  const process = `/proc/${server.pid}`;
-  const places = new Map([
-    ...(await files(server.data)),
-    ['metrics', Buffer.from(await (await fetch(`http://127.0.0.1:${server.adminPort}/metrics`)).text())],
-    ['command line', await readFile(`${process}/cmdline`)],
-    ['environment', await readFile(`${process}/environ`)],
-    ['addresses asked for', Buffer.from(wire.asked.join('\n'))],
-  ]);
+  const places = new Map<string, Buffer>([['addresses asked for', Buffer.from(wire.asked.join('\n'))]]);
+  for (const { pid, adminPort } of server.nodes) {
+    places.set(`metrics of ${pid}`, Buffer.from(await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()));
+    places.set(`command line of ${pid}`, await readFile(`/proc/${pid}/cmdline`));
+    places.set(`environment of ${pid}`, await readFile(`/proc/${pid}/environ`));
+  }
+  const stored = async (when: string) => {
+    for (const folder of server.stores) {
+      for (const [name, bytes] of await files(folder)) places.set(`${name}${when}`, bytes);
+    }
+  };
+  await stored('');
   await server.stop();
-  for (const [name, bytes] of await files(server.data)) places.set(`${name}, after the end`, bytes);
+  await stored(', after the end');
   places.set('log', Buffer.from(server.output));
   expect(find([...secrets, ...rights], places)).toEqual([]);
 
   // What is there is found: the search looks in the right places, and the log says what it can.
   const hashes = rights.filter(({ what }) => what === 'an address').map(({ bytes }) => createHash('sha256').update(bytes).digest());
-  expect(find(hashes.map((hash) => secret('a hash', hash)), places).join()).toMatch(/a hash \(raw\) in \S*(sqlite|db)/);
+  expect(find(hashes.map((hash) => secret('a hash', hash)), places).join()).toMatch(/a hash \(raw\) in \S*(sqlite|db|postgres)/);
   expect(server.output).toMatch(/DEBUG/);
   expect(places.get('addresses asked for')!.toString()).toContain('POST /api/import_contact');
 });

@@ -67,6 +67,18 @@ fn text(now: &Metrics) -> String {
         "Envelopes neither committed nor acknowledged.",
         now.pending,
     );
+    line(
+        "log_partitions",
+        "gauge",
+        "Partitions that this node moves into the store.",
+        now.partitions,
+    );
+    line(
+        "log_lag_ms",
+        "gauge",
+        "Age of the oldest record of the last batch.",
+        now.lag_ms,
+    );
     for (name, help, value) in [
         ("mailboxes_made", "Mailboxes made.", now.registered),
         ("invites_made", "Invites made.", now.shared),
@@ -105,6 +117,60 @@ fn text(now: &Metrics) -> String {
             "slow_connections",
             "Connections cut because they read too slowly.",
             now.too_slow,
+        ),
+        (
+            "log_published",
+            "Envelopes that the log has taken.",
+            now.published,
+        ),
+        (
+            "log_publish_us",
+            "Microseconds that the log took for them.",
+            now.published_us,
+        ),
+        (
+            "log_publish_failures",
+            "Envelopes that the log did not take in time.",
+            now.publish_failures,
+        ),
+        (
+            "log_moved",
+            "Records moved from the log into the store.",
+            now.moved,
+        ),
+        ("log_moved_bytes", "Their bytes.", now.moved_bytes),
+        (
+            "log_move_us",
+            "Microseconds that the store took for them.",
+            now.moved_us,
+        ),
+        (
+            "log_repeated",
+            "Records that were in the store, or whose mailbox is gone.",
+            now.repeated_records,
+        ),
+        (
+            "log_unreadable",
+            "Records that are not ours.",
+            now.unreadable_records,
+        ),
+        ("log_rebalances", "Partitions given and taken.", now.rebalances),
+        (
+            "log_fenced",
+            "Partitions that another node had taken first.",
+            now.fenced,
+        ),
+        (
+            "log_gaps",
+            "Gaps in the log: clients were told to send again.",
+            now.log_gaps,
+        ),
+        ("log_trims", "How often the log was trimmed.", now.trims),
+        ("wakes", "Wakes from other nodes.", now.wakes),
+        (
+            "wake_ms",
+            "Milliseconds that they were on their way.",
+            now.wakes_ms,
         ),
     ] {
         line(&format!("{name}_total"), "counter", help, value);

@@ -2,8 +2,8 @@
 
 use crate::{PublicUrl, TrustedProxies};
 use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
-use rly_relay::Limits;
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use rly_relay::{KafkaConfig, Limits};
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf};
 use thiserror::Error;
 
 /// Rly Chat: a private messenger that starts with a link. This is its server.
@@ -54,6 +54,24 @@ struct Options {
     /// Deliver through these Kafka brokers, host:port[,…] [default: within this process]
     #[arg(long, env = "RLY_KAFKA_BROKERS", value_name = "LIST")]
     kafka_brokers: Option<String>,
+
+    /// File with more options for Kafka (TLS, SASL), NAME=VALUE in each line, as librdkafka has them
+    #[arg(long, env = "RLY_KAFKA_OPTIONS", value_name = "FILE")]
+    kafka_options: Option<PathBuf>,
+
+    /// What topics and consumer group begin with, so that several installations can share a Kafka
+    #[arg(long, env = "RLY_KAFKA_PREFIX", value_name = "NAME", default_value = "rly")]
+    kafka_prefix: String,
+
+    /// Partitions of the topic, when it is made at the first start; fixed from then on
+    #[arg(
+        long,
+        env = "RLY_KAFKA_PARTITIONS",
+        value_name = "N",
+        default_value = "64",
+        value_parser = clap::value_parser!(i32).range(1..=10_000)
+    )]
+    kafka_partitions: i32,
 
     /// 32 bytes from which all server keys are derived [default: in the data folder, made at the
     /// first start]
@@ -145,6 +163,35 @@ pub enum Task {
     Verify(PublicUrl, PathBuf),
 }
 
+/// A node of a cluster.
+#[derive(Clone)]
+pub struct ClusterConfig {
+    /// The shared database. May hold a password.
+    pub database_url: String,
+    /// Brokers, prefix and partitions, and this node's name.
+    pub kafka: KafkaConfig,
+    /// More options for Kafka. May hold passwords.
+    pub kafka_options: Option<PathBuf>,
+    /// The shared key.
+    pub key_file: PathBuf,
+}
+
+impl fmt::Debug for ClusterConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            database_url: _,
+            kafka,
+            kafka_options,
+            key_file,
+        } = self;
+        f.debug_struct("ClusterConfig")
+            .field("kafka", kafka)
+            .field("kafka_options", kafka_options)
+            .field("key_file", key_file)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the server is told at its start; every part is well-formed.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -162,6 +209,8 @@ pub struct Config {
     pub old_key_files: Vec<PathBuf>,
     /// Who may tell a client's address.
     pub trusted_proxies: TrustedProxies,
+    /// `None`: one process, SQLite in the data folder.
+    pub cluster: Option<ClusterConfig>,
     /// Who may make rooms.
     pub rooms: Rooms,
     /// Bounds on use.
@@ -179,9 +228,17 @@ pub enum ConfigError {
     /// A variable that nobody reads is a typing error with consequences.
     #[error("unknown variable {0} in the environment; rly-server --help lists those that are known")]
     UnknownVariable(String),
-    /// The cluster is not built yet.
-    #[error("{0} is set, but this build delivers within one process with SQLite only: remove it")]
-    NoCluster(&'static str),
+    /// One does not go without the other.
+    #[error(
+        "{0} is set, but {1} is not: a cluster needs PostgreSQL and Kafka, a single server neither of them"
+    )]
+    HalfCluster(&'static str, &'static str),
+    /// Each node would make its own.
+    #[error("a cluster needs RLY_KEY_FILE: one file of 32 random bytes, the same on every node")]
+    ClusterKey,
+    /// Not the beginning of a topic's name.
+    #[error("RLY_KAFKA_PREFIX must be 1 to 64 letters, digits, dots or dashes")]
+    KafkaPrefix,
     /// Not a PostgreSQL URL. The value may hold a password, so it is not repeated.
     #[error("RLY_DATABASE_URL must begin with postgres://")]
     DatabaseUrl,
@@ -269,17 +326,38 @@ impl Options {
         }
     }
 
+    fn cluster(&self) -> Result<Option<ClusterConfig>, ConfigError> {
+        let url = self.database_url.as_deref();
+        if !url.is_none_or(|url| url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            return Err(ConfigError::DatabaseUrl);
+        }
+        let (database, kafka) = ("RLY_DATABASE_URL", "RLY_KAFKA_BROKERS");
+        let (url, brokers) = match (url, &self.kafka_brokers) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => return Err(ConfigError::HalfCluster(database, kafka)),
+            (None, Some(_)) => return Err(ConfigError::HalfCluster(kafka, database)),
+            (Some(url), Some(brokers)) => (url, brokers),
+        };
+        let prefix = self.kafka_prefix.as_bytes();
+        let allowed = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-');
+        if prefix.is_empty() || prefix.len() > 64 || !prefix.iter().all(allowed) {
+            return Err(ConfigError::KafkaPrefix);
+        }
+        Ok(Some(ClusterConfig {
+            database_url: url.into(),
+            kafka: KafkaConfig {
+                brokers: brokers.clone(),
+                options: Vec::new(),
+                node: self.node_id.clone(),
+                prefix: self.kafka_prefix.clone(),
+                partitions: self.kafka_partitions,
+            },
+            kafka_options: self.kafka_options.clone(),
+            key_file: self.key_file.clone().ok_or(ConfigError::ClusterKey)?,
+        }))
+    }
+
     fn serve(self, site: Option<PathBuf>) -> Result<Config, ConfigError> {
-        match self.database_url.as_deref() {
-            None => {}
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                return Err(ConfigError::NoCluster("RLY_DATABASE_URL"));
-            }
-            Some(_) => return Err(ConfigError::DatabaseUrl),
-        }
-        if self.kafka_brokers.is_some() {
-            return Err(ConfigError::NoCluster("RLY_KAFKA_BROKERS"));
-        }
         if let Some(url) = &self.smtp_url
             && !["smtp://", "smtps://"]
                 .iter()
@@ -292,6 +370,7 @@ impl Options {
         {
             return Err(ConfigError::NodeId);
         }
+        let cluster = self.cluster()?;
         if self.addr == self.admin_addr && self.addr.port() != 0 {
             return Err(ConfigError::SameAddress);
         }
@@ -307,6 +386,7 @@ impl Options {
                 .map(PathBuf::from)
                 .collect(),
             trusted_proxies: self.trusted_proxies,
+            cluster,
             rooms: self.rooms,
             limits: self.limits,
             site,
@@ -343,6 +423,32 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_has_a_database_brokers_and_a_key() {
+        let cluster = |more: &[&str]| {
+            let base = ["--site", "s", "--database-url", "postgres://u:hush@h/d"];
+            let rest = ["--kafka-brokers", "a:1,b:2", "--key-file", "k"];
+            read(&[&base[..], &rest, more].concat(), &[])
+        };
+        let Ok(Some(Task::Serve(config))) = cluster(&["--node-id", "n-1"]) else {
+            panic!("refused");
+        };
+        assert!(!format!("{config:?}").contains("hush"));
+        let cluster_config = config.cluster.unwrap();
+        assert_eq!(cluster_config.database_url, "postgres://u:hush@h/d");
+        assert_eq!(cluster_config.kafka.brokers, "a:1,b:2");
+        assert_eq!(cluster_config.kafka.node.as_deref(), Some("n-1"));
+        assert_eq!(
+            (
+                cluster_config.kafka.prefix.as_str(),
+                cluster_config.kafka.partitions
+            ),
+            ("rly", 64)
+        );
+        let error = cluster(&["--kafka-prefix", "a_b"]).unwrap_err();
+        assert!(error.to_string().contains("RLY_KAFKA_PREFIX"));
+    }
+
+    #[test]
     fn old_keys_are_a_list() {
         let old = |list: &str| serves(&["--site", "s", "--old-key-files", list], &[]).old_key_files;
         assert_eq!(old("a,b"), [PathBuf::from("a"), PathBuf::from("b")]);
@@ -359,12 +465,27 @@ mod tests {
             (&["--public-url", "https://a/b"], &[], "https://a/b"),
             (&["--trusted-proxies", "1.2.3.4/99"], &[], "1.2.3.4/99"),
             (&["--limits", "claims=5"], &[], "'claims=5' is no limit"),
-            (&["--kafka-brokers", "a:1"], &[], "RLY_KAFKA_BROKERS"),
+            (
+                &["--kafka-brokers", "a:1"],
+                &[],
+                "RLY_KAFKA_BROKERS is set, but RLY_DATABASE_URL is not",
+            ),
             (
                 &["--database-url", "postgres://u:hush@h/d"],
                 &[],
-                "RLY_DATABASE_URL is set",
+                "RLY_DATABASE_URL is set, but RLY_KAFKA_BROKERS is not",
             ),
+            (
+                &[
+                    "--database-url",
+                    "postgres://u:hush@h/d",
+                    "--kafka-brokers",
+                    "a:1",
+                ],
+                &[],
+                "needs RLY_KEY_FILE",
+            ),
+            (&["--kafka-partitions", "0"], &[], "'0'"),
             (
                 &["--database-url", "mysql://u:hush@h/d"],
                 &[],

@@ -108,6 +108,19 @@ impl DataDir {
     }
 }
 
+/// The keys that the nodes of a cluster share. None is made: each node would have another one.
+pub(crate) fn shared_keyring(key_file: &Path, old: &[PathBuf]) -> Result<Keyring, DataDirError> {
+    let read = |path: &Path| match read_key(path) {
+        Ok(secret) => secret,
+        Err(error) => Err(DataDirError::Key(path.into(), error)),
+    };
+    let refused = |path: &Path| DataDirError::KeyRefused(path.into());
+    let keyring = Keyring::from_secret(*read(key_file)?).map_err(|_| refused(key_file))?;
+    old.iter().try_fold(keyring, |keyring, path| {
+        keyring.and_older(*read(path)?).map_err(|_| refused(path))
+    })
+}
+
 type Secret = Zeroizing<[u8; KEY_BYTES]>;
 
 fn read_key(path: &Path) -> io::Result<Result<Secret, DataDirError>> {

@@ -29,7 +29,7 @@ mod verify;
 mod websocket;
 
 pub use admin::router as admin_router;
-pub use config::{Config, ConfigError, Rooms, Task};
+pub use config::{ClusterConfig, Config, ConfigError, Rooms, Task};
 pub use manifest::{Manifest, ManifestError};
 pub use pages::PageError;
 pub use peer::{Remote, TrustedProxies};

@@ -1,15 +1,16 @@
 //! From configuration to a server that is ready, and back down.
 
 use crate::{
-    Config, PageError, Parts, PublicUrl, PublicUrlError, Site, SiteError, admin_router,
-    data_dir::{DataDir, DataDirError},
+    ClusterConfig, Config, PageError, Parts, PublicUrl, PublicUrlError, Site, SiteError, admin_router,
+    data_dir::{DataDir, DataDirError, shared_keyring},
     listen::listen,
     public_router,
 };
-use rly_relay::{Relay, RelayConfig, SqliteStore, SystemClock};
+use rly_relay::{PostgresStore, Relay, RelayConfig, SqliteStore, SystemClock};
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -51,6 +52,12 @@ pub enum StartError {
     /// The relay: the key does not fit the database, for one.
     #[error("cannot start: {0}")]
     Relay(#[from] rly_relay::StartError),
+    /// The cluster's database. Its address may hold a password.
+    #[error("the database of RLY_DATABASE_URL cannot be used: {0}")]
+    SharedStore(rly_relay::StoreError),
+    /// The file with options for Kafka.
+    #[error("the file {0} cannot be used: {1}")]
+    KafkaOptions(String, String),
     /// The process cannot be told to stop.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
@@ -71,8 +78,6 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         (Some(_), Some(root)) => site.watched(root.as_ref())?,
         _ => site,
     };
-    let data = DataDir::open(&config.data_dir)?;
-    let keyring = data.keyring(config.key_file.as_deref(), &config.old_key_files)?;
     let (public_listener, addr) = bind(config.addr).await?;
     let (admin_listener, admin_addr) = bind(config.admin_addr).await?;
     let public = match config.public_url {
@@ -80,17 +85,24 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         None => PublicUrl::of_listener(addr)?,
     };
 
-    let limits = config.limits;
-    let connections = limits.connections + HTTP_CONNECTIONS;
-    let database = data.database();
-    let store = SqliteStore::open(&database)
-        .await
-        .map_err(|error| StartError::Store(database.display().to_string(), error))?;
+    let connections = config.limits.connections + HTTP_CONNECTIONS;
     let relay_config = RelayConfig {
         origin: public.as_str().into(),
-        limits,
+        limits: config.limits,
     };
-    let relay = Relay::start(relay_config, keyring, Arc::new(store), Arc::new(SystemClock)).await?;
+    let (relay, data) = match config.cluster {
+        None => {
+            let data = DataDir::open(&config.data_dir)?;
+            let keyring = data.keyring(config.key_file.as_deref(), &config.old_key_files)?;
+            let database = data.database();
+            let store = SqliteStore::open(&database)
+                .await
+                .map_err(|error| StartError::Store(database.display().to_string(), error))?;
+            let relay = Relay::start(relay_config, keyring, Arc::new(store), Arc::new(SystemClock)).await?;
+            (relay, Some(data))
+        }
+        Some(cluster) => (node(relay_config, cluster, &config.old_key_files).await?, None),
+    };
     let parts = Arc::new(Parts::new(relay.clone(), public.clone(), config.trusted_proxies, site).await?);
     let sockets = parts.sockets.clone();
 
@@ -121,6 +133,38 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     // Held until here: the database is closed before another process may open it.
     drop(data);
     Ok(())
+}
+
+/// A node of a cluster: nothing of its own is kept on this machine.
+async fn node(
+    config: RelayConfig,
+    cluster: ClusterConfig,
+    old_keys: &[PathBuf],
+) -> Result<Relay, StartError> {
+    let keyring = shared_keyring(&cluster.key_file, old_keys)?;
+    let mut kafka = cluster.kafka;
+    if let Some(file) = &cluster.kafka_options {
+        kafka.options = read_options(file)
+            .map_err(|reason| StartError::KafkaOptions(file.display().to_string(), reason))?;
+    }
+    let store = PostgresStore::open(&cluster.database_url)
+        .await
+        .map_err(StartError::SharedStore)?;
+    Ok(Relay::start_node(config, keyring, store, kafka, Arc::new(SystemClock)).await?)
+}
+
+/// `NAME=VALUE` in each line; empty lines and those that begin with `#` say nothing.
+fn read_options(file: &Path) -> Result<Vec<(String, String)>, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let lines = text.lines().map(str::trim).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(n, line)| {
+            // The line may hold a password.
+            let (name, value) = line.split_once('=').ok_or(format!("line {} has no =", n + 1))?;
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        })
+        .collect()
 }
 
 async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

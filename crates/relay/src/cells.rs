@@ -27,6 +27,8 @@ pub(crate) struct CellState {
     pub lingering: bool,
     /// It will write what is queued here, with the next batch.
     pub due: bool,
+    /// Another node may have stored something since this was looked at. Only in a cluster.
+    pub woken: bool,
     pub used: Timestamp,
     pub used_day: Day,
 }
@@ -120,6 +122,7 @@ impl Cells {
                 bucket: Bucket::default(),
                 lingering: false,
                 due: false,
+                woken: false,
                 used: now,
                 used_day: record.used_day,
             }),

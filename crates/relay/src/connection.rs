@@ -3,7 +3,7 @@
 use crate::{
     Refusal,
     cells::{Cell, CellState},
-    deliver,
+    cluster, deliver,
     engine::{Engine, hash, tell_replaced},
     invites,
     keys::random,
@@ -32,7 +32,7 @@ use std::{
 };
 
 /// When to try again to write to a full queue.
-const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
 /// Bytes taken out of a connection's buffer at once, about.
 const TAKEN: usize = 32 << 10;
 const CROWDED_WAIT: Duration = Duration::from_secs(10);
@@ -64,7 +64,7 @@ impl Connection {
             min: PROTOCOL_VERSIONS.0,
             max: PROTOCOL_VERSIONS.1,
             nonce,
-            incarnation: engine.incarnation,
+            incarnation: *engine.incarnation.lock(),
             now: engine.now(),
         });
         let incoming = Incoming {
@@ -154,8 +154,9 @@ pub struct Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        for (cell, number) in self.reading.values() {
+        for (queue, (cell, number)) in &self.reading {
             cell.state.lock().queue.unsubscribe(*number);
+            self.leave(queue);
         }
         vaults::leave(self);
         self.engine.sessions.lock().remove(&self.session);
@@ -210,6 +211,7 @@ impl Incoming {
             ClientFrame::Unsubscribe { req, queue } => {
                 if let Some((cell, number)) = self.reading.remove(&queue) {
                     cell.state.lock().queue.unsubscribe(number);
+                    self.leave(&queue);
                 }
                 self.outbox.done(req);
             }
@@ -262,6 +264,9 @@ impl Incoming {
             return Err(Refusal::unavailable());
         }
         let hash = hash(address.as_bytes());
+        if let Some(cluster) = &engine.cluster {
+            return cluster::send(engine, cluster, &self.outbox, req, (hash, id, body), now).await;
+        }
         let cell = match engine.cells.at(&hash) {
             Some(cell) => cell,
             None => engine.cell_at(&hash).await?.ok_or(ErrorCode::NoQueue)?,
@@ -372,6 +377,10 @@ impl Incoming {
             }
         };
         engine.used(&cell, engine.now());
+        if let Some(cluster) = &engine.cluster {
+            let reader = (self.session, &self.outbox);
+            cluster::read_here(&engine, cluster, queue, reader, true).await?;
+        }
         let number = engine.number();
         let mut state = cell.state.lock();
         if state.queue.is_gone() {
@@ -386,8 +395,12 @@ impl Incoming {
             .answer(&ServerFrame::Subscribed { req, queue, ticket });
         drop(state);
         if subscribed.behind {
-            let (cell, outbox) = (cell.clone(), self.outbox.clone());
+            let (engine, cell, outbox) = (engine.clone(), cell.clone(), self.outbox.clone());
             tokio::spawn(deliver::catch_up(engine, cell, number, outbox));
+        }
+        if engine.cluster.is_some() {
+            // What is known here may be old: others store, too.
+            deliver::wake(&engine, &cell);
         }
         self.reading.insert(queue, (cell, number));
         Ok(())
@@ -405,6 +418,13 @@ impl Incoming {
         match self.reading.get(&queue) {
             Some((cell, number)) if cell.state.lock().queue.reads(*number) => Ok(cell.clone()),
             _ => Err(ErrorCode::ProofInvalid.into()),
+        }
+    }
+
+    /// This connection reads a queue, or uses a vault, no more.
+    pub(crate) fn leave(&self, queue: &QueueId) {
+        if let Some(cluster) = &self.engine.cluster {
+            cluster::leave(cluster, queue, self.session);
         }
     }
 

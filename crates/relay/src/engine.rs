@@ -1,8 +1,10 @@
 //! The relay as its callers see it, and what all of its parts share.
 
 use crate::{
-    Clock, Connection, Keyring, Metrics, Refusal, RelayConfig, Store, StoreError,
+    Clock, Connection, KafkaConfig, KafkaError, Keyring, Metrics, PostgresStore, Refusal, RelayConfig, Store,
+    StoreError,
     cells::{Cell, CellState, Cells},
+    cluster::Cluster,
     invites,
     keys::random,
     metrics::Counters,
@@ -49,6 +51,9 @@ pub enum StartError {
     /// The store belongs to other keys.
     #[error("the server key is not the one that this database was made with")]
     Keyring,
+    /// The log cannot be used.
+    #[error(transparent)]
+    Log(#[from] KafkaError),
 }
 
 /// What all parts share.
@@ -57,7 +62,10 @@ pub(crate) struct Engine {
     pub keyring: Keyring,
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
-    pub incarnation: Incarnation,
+    /// Which store this is. In a cluster it may become another one while the relay runs.
+    pub incarnation: Mutex<Incarnation>,
+    /// Where envelopes go through a log and the store is shared; none: everything is here.
+    pub cluster: Option<Arc<Cluster>>,
     pub cells: Cells,
     pub peers: Peers,
     pub counters: Arc<Counters>,
@@ -158,6 +166,9 @@ impl Engine {
     /// A queue is no more, in the store as well.
     pub fn forget(&self, cell: &Cell) {
         self.cells.remove(cell);
+        if let Some(cluster) = &self.cluster {
+            cluster.targets.forget(&cell.address);
+        }
         let refusal = Refusal::new(ErrorCode::NoQueue);
         cell.state.lock().queue.delete(|reply| reply.refuse(&refusal));
     }
@@ -190,7 +201,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts a relay on a store.
+    /// Starts a relay on a store of its own.
     ///
     /// # Errors
     /// [`StartError`], one clear line. The store is unchanged then.
@@ -200,6 +211,32 @@ impl Relay {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
+        let identity = Self::identify(&keyring, &*store).await?;
+        Self::begin(config, keyring, (store, identity), None, clock).await
+    }
+
+    /// Starts one node of a cluster: the store is shared with others, and envelopes go through a log.
+    ///
+    /// # Errors
+    /// [`StartError`], one clear line.
+    pub async fn start_node(
+        config: RelayConfig,
+        keyring: Keyring,
+        store: PostgresStore,
+        log: KafkaConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let identity = Self::identify(&keyring, &store).await?;
+        let cluster = Arc::new(Cluster::connect(store.clone(), log).await?);
+        let shared = (Arc::new(store) as Arc<dyn Store>, identity);
+        let relay = Self::begin(config, keyring, shared, Some(cluster.clone()), clock).await?;
+        cluster.kafka.count_with(relay.engine.counters.clone());
+        Cluster::run(&relay.engine, &cluster)?;
+        Ok(relay)
+    }
+
+    /// What the store is; these keys must be its own.
+    async fn identify(keyring: &Keyring, store: &dyn Store) -> Result<Identity, StartError> {
         let fresh = Identity {
             incarnation: Incarnation(random()),
             keyring: keyring.fingerprint(),
@@ -209,6 +246,16 @@ impl Relay {
         if !keyring.knows(&identity.keyring) {
             return Err(StartError::Keyring);
         }
+        Ok(identity)
+    }
+
+    async fn begin(
+        config: RelayConfig,
+        keyring: Keyring,
+        (store, identity): (Arc<dyn Store>, Identity),
+        cluster: Option<Arc<Cluster>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
         let start = identity.next_seq;
         let begin = Batch {
             reserve: Some(start + BLOCK),
@@ -224,7 +271,8 @@ impl Relay {
             keyring,
             store,
             clock,
-            incarnation: identity.incarnation,
+            incarnation: Mutex::new(identity.incarnation),
+            cluster,
             cells: Cells::new(),
             peers: Peers::default(),
             load: Arc::new(Load::new(counters.clone())),
@@ -284,7 +332,7 @@ impl Relay {
     /// a minute ago says nothing about a disk that nobody has written to since.
     ///
     /// # Errors
-    /// The name of the part that does not: `store` or `disk`, or `stopping`.
+    /// The name of the part that does not: `store`, `disk` or `broker`, or `stopping`.
     pub async fn ready(&self) -> Result<(), String> {
         let engine = &self.engine;
         if engine.stopping.is_cancelled() {
@@ -294,6 +342,9 @@ impl Relay {
             if let Some(error) = failure.lock().as_ref() {
                 return Err(error.part().into());
             }
+        }
+        if let Some(part) = engine.cluster.as_ref().and_then(|cluster| cluster.failing()) {
+            return Err(part.into());
         }
         let part = |error: StoreError| error.part().to_owned();
         engine.store.check().await.map_err(part)?;
@@ -323,6 +374,9 @@ impl Relay {
         engine.job(Job::Flush(flushed));
         // An error means that the writer is gone, and with it whatever there was to wait for.
         let _ = done.await;
+        if let Some(cluster) = &engine.cluster {
+            cluster.stop().await;
+        }
         let sessions: Vec<_> = engine.sessions.lock().values().cloned().collect();
         let wait = Refusal::later(ErrorCode::Stopping, RECONNECT).retry_ms();
         for outbox in sessions {

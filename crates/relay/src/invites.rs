@@ -1,7 +1,7 @@
 //! Making mailboxes and invites, and opening invites: what the HTTP API asks for.
 
 use crate::{
-    Refusal,
+    Refusal, cluster,
     engine::{Engine, day, hash},
     keys::{Invite, random},
     metrics::Counters,
@@ -15,7 +15,7 @@ use rly_protocol::{
     api::{Blob, ImportContact, Imported, RegisterSim, Registered, ShareContact, Shared},
     limits::{CLAIM_AGAIN, ENVELOPE_MAX, INVITE_TTL_MAX, INVITE_TTL_MIN},
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 use subtle::ConstantTimeEq;
 
 pub(crate) async fn register(
@@ -85,7 +85,7 @@ pub(crate) async fn share(engine: &Engine, peer: IpAddr, request: ShareContact) 
 }
 
 pub(crate) async fn import(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     peer: IpAddr,
     request: ImportContact,
 ) -> Result<Imported, Refusal> {
@@ -109,15 +109,19 @@ pub(crate) async fn import(
     engine.used(&cell, now);
 
     let key = hash(request.claim_key.as_bytes());
-    let outcome = engine
-        .written(|reply| Job::Claim {
-            cell,
-            invite: invite.id,
-            key,
-            at: now,
-            reply,
-        })
-        .await?;
+    let outcome = match &engine.cluster {
+        Some(cluster) => cluster::claim(engine, cluster, cell.id, (invite.id, key), now).await?,
+        None => {
+            let claim = |reply| Job::Claim {
+                cell,
+                invite: invite.id,
+                key,
+                at: now,
+                reply,
+            };
+            engine.written(claim).await?
+        }
+    };
     if matches!(outcome, Outcome::Claimed(_)) {
         Counters::count(&engine.counters.claimed);
     }

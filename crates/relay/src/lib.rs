@@ -12,6 +12,7 @@
 mod bucket;
 mod cells;
 mod clock;
+mod cluster;
 mod config;
 mod connection;
 mod deliver;
@@ -37,10 +38,11 @@ mod writer;
 mod tests;
 
 pub use clock::{Clock, SystemClock};
+pub use cluster::{KafkaConfig, KafkaError};
 pub use config::{Limits, LimitsError, Rate, RelayConfig};
 pub use connection::{Connection, Incoming, Outgoing};
 pub use engine::{Relay, StartError};
 pub use keys::{Keyring, KeyringError};
 pub use metrics::Metrics;
 pub use refusal::Refusal;
-pub use store::{MemoryStore, SqliteStore, Store, StoreError};
+pub use store::{MemoryStore, PostgresStore, SqliteStore, Store, StoreError};

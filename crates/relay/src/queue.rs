@@ -283,6 +283,39 @@ impl<R, S: Clone> QueueState<R, S> {
         }
     }
 
+    /// The last number that is known here.
+    pub fn newest(&self) -> u64 {
+        let last = self.waiting.back().map_or(0, |waiting| waiting.place.seq);
+        let given = self.reader.as_ref().map_or(0, |reader| reader.cursor);
+        last.max(given).max(self.acked)
+    }
+
+    /// Takes note of what others have stored, for a reader that is catching up.
+    pub fn learn(&mut self, rows: Vec<Envelope>) {
+        for row in rows {
+            if self.gone || row.seq <= self.newest() {
+                continue;
+            }
+            let place = Place {
+                seq: row.seq,
+                id: row.id,
+                kind: row.kind,
+                size: row.body.len() as u32,
+            };
+            self.push(place, Stage::Stored, row.body, None);
+        }
+        if self.reader.is_none() {
+            self.forget_bodies();
+        }
+    }
+
+    /// A live reader is not live any more: somebody has to give it what there is.
+    pub fn fall_behind(&mut self) -> Option<(u64, S)> {
+        let reader = self.reader.as_mut().filter(|reader| reader.live)?;
+        reader.live = false;
+        Some((reader.number, reader.sink.clone()))
+    }
+
     /// The next envelope for a live reader that was held back, with the reader; then say
     /// [`delivered`](Self::delivered).
     pub fn ready(&mut self) -> Option<(u64, S, Deliverable)> {
@@ -537,6 +570,12 @@ impl<R, S: Clone> QueueState<R, S> {
             }
         }
         Some(reader.sink)
+    }
+
+    fn forget_bodies(&mut self) {
+        for waiting in self.waiting.iter_mut().filter(|w| w.stage == Stage::Stored) {
+            waiting.body = None;
+        }
     }
 
     fn is_live(&self) -> bool {

@@ -4,11 +4,16 @@
 //! and once [`Store::apply`] has returned `Ok`, a power cut takes nothing of it away.
 
 mod memory;
+mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+pub(crate) use suite::fresh_database;
 
 pub use memory::MemoryStore;
+pub use postgres::PostgresStore;
+pub(crate) use postgres::shared;
 pub use sqlite::SqliteStore;
 
 use bytes::Bytes;
@@ -57,7 +62,7 @@ impl StoreError {
 pub struct Envelope {
     /// Where.
     pub queue: QueueId,
-    /// Its place; unique in the whole store.
+    /// Its place; unique in the whole store. 0, where several nodes share the store: the store gives it.
     pub seq: u64,
     /// The sender's name for it.
     pub id: EnvelopeId,

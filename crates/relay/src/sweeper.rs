@@ -89,6 +89,9 @@ async fn expire(engine: &Engine, now: Timestamp) -> Result<(), StoreError> {
                 cell.state.lock().queue.expire(*seq);
             }
         }
+        if let Some(cluster) = &engine.cluster {
+            cluster.targets.forget_queues(&swept.queues);
+        }
         for queue in &swept.queues {
             if let Some(cell) = engine.cells.of(queue) {
                 engine.forget(&cell);

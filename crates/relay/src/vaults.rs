@@ -1,7 +1,7 @@
 //! Vaults over a connection: one user at a time, pages out, compare-and-set in.
 
 use crate::{
-    Refusal,
+    Refusal, cluster,
     connection::Incoming,
     engine::{hash, tell_replaced},
     peers::Use,
@@ -38,6 +38,9 @@ pub(crate) async fn open(
     let known = engine.store.vault_page(vault, 0, 1).await.map_err(unavailable)?;
     if known.is_none() {
         engine.change(Change::OpenVault { vault }).await?;
+    }
+    if let Some(cluster) = &engine.cluster {
+        cluster::read_here(engine, cluster, vault, (of.session, &of.outbox), false).await?;
     }
     let before = engine
         .vaults
@@ -101,6 +104,7 @@ pub(crate) async fn write(
 pub(crate) fn leave(of: &Incoming) {
     let mut vaults = of.engine.vaults.lock();
     for vault in &of.vaults {
+        of.leave(vault);
         if vaults
             .get(vault)
             .is_some_and(|(session, _)| *session == of.session)

@@ -32,13 +32,47 @@ use tokio_tungstenite::{
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with site and data, and the options that every start has.
-pub struct Place(TempDir);
+pub struct Place(TempDir, Vec<(&'static str, String)>);
 
 impl Place {
+    /// For an embedded server, or for nodes of a cluster of their own, as `RLY_TEST_RELAY` says.
     pub fn new() -> Self {
+        match std::env::var("RLY_TEST_RELAY").as_deref() {
+            Ok("cluster") => {
+                let server = |name| std::env::var(name).expect("./test cluster sets this");
+                Self::cluster(&server("RLY_TEST_POSTGRES"), &server("RLY_TEST_KAFKA"))
+            }
+            _ => Self::embedded(),
+        }
+    }
+
+    pub fn embedded() -> Self {
         let folder = tempfile::tempdir().unwrap();
         make_site(&folder.path().join("site"));
-        Self(folder)
+        Self(folder, Vec::new())
+    }
+
+    /// With a fresh database and fresh topics there.
+    pub fn cluster(postgres: &str, kafka: &str) -> Self {
+        let mut place = Self::embedded();
+        let name = format!("t{:016x}", rand_core::RngCore::next_u64(&mut rand_core::OsRng));
+        let made = Command::new("psql")
+            .args(["--quiet", "--no-psqlrc", postgres, "--command"])
+            .arg(format!("CREATE DATABASE {name}"))
+            .status()
+            .expect("psql");
+        assert!(made.success());
+        let key = place.path().join("cluster.key");
+        std::fs::write(&key, [7; 32]).unwrap();
+        let (server, _) = postgres.rsplit_once('/').unwrap();
+        place.1 = vec![
+            ("RLY_DATABASE_URL", format!("{server}/{name}")),
+            ("RLY_KAFKA_BROKERS", kafka.into()),
+            ("RLY_KAFKA_PREFIX", name),
+            ("RLY_KAFKA_PARTITIONS", "8".into()),
+            ("RLY_KEY_FILE", key.display().to_string()),
+        ];
+        place
     }
 
     pub fn path(&self) -> &Path {
@@ -61,6 +95,7 @@ impl Place {
             .env("RLY_DATA_DIR", self.data())
             .env("RLY_SITE_DIR", self.0.path().join("site"))
             .env("RUST_LOG", "info")
+            .envs(self.1.iter().cloned())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command

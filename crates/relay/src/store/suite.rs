@@ -1,6 +1,6 @@
 //! What every store must do, run on each of them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
 use rly_protocol::limits::VAULT_BYTES;
@@ -10,6 +10,26 @@ use std::sync::Arc;
 struct Subject {
     store: Arc<dyn Store>,
     _folder: Option<tempfile::TempDir>,
+}
+
+/// An empty database of its own in the PostgreSQL that `./test cluster` has started.
+pub(crate) async fn fresh_database() -> String {
+    use sqlx::{Connection, Executor, SqlSafeStr};
+    let server = std::env::var("RLY_TEST_POSTGRES")
+        .expect("RLY_TEST_POSTGRES is the address that scripts/postgres prints; ./test cluster sets it");
+    let name = format!("t{:032x}", u128::from_be_bytes(crate::keys::random()));
+    let mut db = sqlx::PgConnection::connect(&server).await.unwrap();
+    let make = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")).into_sql_str();
+    db.execute(make).await.unwrap();
+    let (rest, _) = server.rsplit_once('/').unwrap();
+    format!("{rest}/{name}")
+}
+
+async fn postgres() -> Subject {
+    Subject {
+        store: Arc::new(PostgresStore::open(&fresh_database().await).await.unwrap()),
+        _folder: None,
+    }
 }
 
 impl std::ops::Deref for Subject {
@@ -37,12 +57,13 @@ async fn sqlite() -> Subject {
 
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
-        suite!(memory: $($test),*);
-        suite!(sqlite: $($test),*);
+        suite!(memory: $(#[tokio::test] $test),*);
+        suite!(sqlite: $(#[tokio::test] $test),*);
+        suite!(postgres: $(#[ignore = "needs a server: ./test cluster"] #[tokio::test] $test),*);
     };
-    ($make:ident: $($test:ident),*) => {
+    ($make:ident: $($(#[$how:meta])* $test:ident),*) => {
         mod $make {
-            $(#[tokio::test]
+            $($(#[$how])*
             async fn $test() {
                 super::$test(&super::$make().await).await;
             })*

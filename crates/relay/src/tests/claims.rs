@@ -98,7 +98,7 @@ async fn the_sharer_is_told_at_once_and_in_order() {
 
 #[tokio::test]
 async fn the_claimant_may_repeat_for_ten_minutes() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let shared = server.share(&mailbox, 86_400).await;
     let key = new_key();
@@ -121,7 +121,7 @@ async fn the_claimant_may_repeat_for_ten_minutes() {
 
 #[tokio::test]
 async fn invites_end() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let shared = server.share(&mailbox, 5).await;
     assert_eq!(shared.expires_at, server.clock.now().plus_seconds(5));
@@ -145,7 +145,7 @@ async fn invites_end() {
 
 #[tokio::test]
 async fn invites_are_withdrawn_by_their_reader_alone() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let (mailbox, other) = (server.register().await, server.register().await);
     let (open, used) = (server.share(&mailbox, 60).await, server.share(&mailbox, 60).await);
     server.import(&used.invite, &new_key()).await.unwrap();
@@ -175,7 +175,7 @@ async fn invites_are_withdrawn_by_their_reader_alone() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_named() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let good = ShareContact {
         address_token: mailbox.token.clone(),

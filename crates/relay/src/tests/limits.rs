@@ -35,7 +35,7 @@ async fn a_slow_reader_is_cut_and_loses_nothing() {
 
 #[tokio::test]
 async fn catching_up_never_cuts() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let (mut reader, mut sender) = (server.connect().await, server.connect().await);
     for n in 0..900 {
@@ -143,7 +143,7 @@ async fn peers_have_rates_of_their_own() {
 
 #[tokio::test]
 async fn envelopes_have_fixed_sizes_and_addresses_must_exist() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let mut sender = server.connect().await;
     for (size, good) in [
@@ -175,7 +175,7 @@ async fn envelopes_have_fixed_sizes_and_addresses_must_exist() {
 
 #[tokio::test]
 async fn keys_must_be_points() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mut bytes = [1; 65];
     bytes[0] = 4;
     let off_curve = PublicKey::try_from(&bytes[..]).unwrap();
@@ -226,13 +226,14 @@ async fn idle_queues_leave_memory_and_come_back() {
 
 #[tokio::test]
 async fn what_nobody_fetches_expires() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let mut sender = server.connect().await;
     sender.send(mailbox.address, 1).await.unwrap();
     server.clock.advance(29 * 86_400);
     sender.send(mailbox.address, 2).await.unwrap();
     server.clock.advance(2 * 86_400);
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     assert_eq!(server.relay.metrics().expired, 1);
     let mut reader = server.connect().await;
@@ -243,12 +244,16 @@ async fn what_nobody_fetches_expires() {
     // Used within 400 days, it stays; then it goes.
     server.clock.advance(300 * 86_400);
     sender.send(mailbox.address, 3).await.unwrap();
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     server.clock.advance(300 * 86_400);
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     sender.send(mailbox.address, 4).await.unwrap();
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     server.clock.advance(402 * 86_400);
+    server.settle().await;
     crate::sweeper::sweep(server.relay.engine()).await;
     assert_eq!(
         sender.send(mailbox.address, 5).await,

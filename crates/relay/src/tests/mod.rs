@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod claims;
+mod cluster;
 mod delivery;
 mod durability;
 mod failure;
@@ -72,6 +73,14 @@ impl Server {
         Self::with(Arc::new(MemoryStore::default()), Limits::free()).await
     }
 
+    /// One of a kind that `RLY_TEST_RELAY` chooses: in memory, or a node of a cluster of its own.
+    pub async fn any() -> Self {
+        match std::env::var("RLY_TEST_RELAY").as_deref() {
+            Ok("cluster") => cluster::Place::new().await.node().await,
+            _ => Self::memory().await,
+        }
+    }
+
     pub async fn sqlite(path: &Path) -> Self {
         Self::with(Arc::new(SqliteStore::open(path).await.unwrap()), Limits::free()).await
     }
@@ -125,6 +134,14 @@ impl Server {
 
     /// Waits until the writer has nothing left to do.
     pub async fn settle(&self) {
+        // What the only node of a cluster has put into the log is in the store.
+        while self.relay.engine().cluster.is_some() {
+            let now = self.relay.metrics();
+            if now.moved >= now.published {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let (flushed, done) = tokio::sync::oneshot::channel();
         self.relay.engine().job(crate::writer::Job::Flush(flushed));
         done.await.unwrap();

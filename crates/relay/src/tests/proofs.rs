@@ -26,7 +26,7 @@ fn with_zeros(signature: Signature) -> impl Iterator<Item = Signature> {
 
 #[tokio::test]
 async fn a_cut_signature_proves_nothing() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let mut client = server.connect().await;
     let signature = client.sign(&mailbox.key, &mailbox.queue);
@@ -57,7 +57,7 @@ async fn a_cut_signature_proves_nothing() {
 
 #[tokio::test]
 async fn a_cut_signature_opens_no_vault() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let (key, mut client) = (new_key(), server.connect().await);
     let id = crate::vaults::vault_id(&public(&key));
     let signature = client.sign(&key, &id);
@@ -80,7 +80,7 @@ async fn a_cut_signature_opens_no_vault() {
 
 #[tokio::test]
 async fn a_cut_ticket_is_none() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let mut client = server.connect().await;
     let ticket = client.subscribe(&mailbox).await;
@@ -115,7 +115,7 @@ async fn a_cut_ticket_is_none() {
 /// s and n - s are both signatures, as in WebCrypto, where half of all are the higher one.
 #[tokio::test]
 async fn both_twins_of_a_signature_prove_the_same() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let mailbox = server.register().await;
     let mut client = server.connect().await;
     let signature = client.sign(&mailbox.key, &mailbox.queue);

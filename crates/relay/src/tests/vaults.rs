@@ -67,7 +67,7 @@ impl Client {
 
 #[tokio::test]
 async fn a_vault_is_written_by_compare_and_set() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let key = new_key();
     let vault = vault_of(&key);
     let mut client = server.connect().await;
@@ -93,7 +93,7 @@ async fn a_vault_is_written_by_compare_and_set() {
 
 #[tokio::test]
 async fn only_the_key_opens_it_and_the_last_one_has_it() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let (key, other) = (new_key(), new_key());
     let vault = vault_of(&key);
     let (mut first, mut second) = (server.connect().await, server.connect().await);
