@@ -3,7 +3,7 @@
 use crate::{
     Failure,
     party::{Mailbox, User},
-    server::{Server, Target},
+    server::Server,
 };
 use p256::ecdsa::SigningKey;
 use rly_protocol::{
