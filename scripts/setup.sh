@@ -53,6 +53,32 @@ is_running() {
 	esac
 }
 
+backends=()
+
+# backend NAME FOLDER: starts scripts/NAME and waits for its address, in $address.
+backend() {
+	"scripts/$1" "$2/$1" >"$2/$1.address" 2>"$2/$1.said" &
+	backends+=("$!")
+	until [ -s "$2/$1.address" ]; do
+		if ! is_running "$!"; then
+			cat "$2/$1.said" >&2
+			return 1
+		fi
+		sleep 0.2
+	done
+	# shellcheck disable=SC2034 # for whoever called
+	address="$(cat "$2/$1.address")"
+}
+
+end_backends() {
+	local pid
+	for pid in ${backends[@]+"${backends[@]}"}; do
+		kill "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+	backends=()
+}
+
 need_rust() {
 	if ! command -v cargo >/dev/null 2>&1; then
 		need curl "curl ca-certificates" curl

@@ -244,7 +244,7 @@ impl Results {
             names.join(" | "),
             "---|".repeat(names.len())
         );
-        for target in Target::ALL {
+        for target in Target::EVERY {
             let cells = names.iter().map(|name| {
                 let values = self.values(scenario, target, name);
                 cell(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())

@@ -3,7 +3,7 @@
 use crate::{
     Failure,
     party::{Mailbox, User},
-    server::{Server, Target},
+    server::Server,
 };
 use p256::ecdsa::SigningKey;
 use rly_protocol::{
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 32;
 
 /// Makes users, with a mailbox each where there are mailboxes.
 pub(crate) async fn make(server: &Server, count: usize) -> Result<Vec<Rc<User>>, Failure> {
-    if server.target != Target::Relay {
+    if !server.target.confirms() {
         let numbers = (1u32..).take(count);
         return Ok(numbers
             .map(|number| {

@@ -33,7 +33,7 @@ use rly_protocol::{
 use std::{collections::HashMap, sync::Arc, thread::JoinHandle};
 use target::Targets;
 
-pub(crate) use reader::{Lease, leave, read_here};
+pub(crate) use reader::{Lease, holds, leave, read_here};
 pub(crate) use target::send;
 
 /// A node's share of the cluster.

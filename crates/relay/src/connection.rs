@@ -398,7 +398,12 @@ impl Incoming {
             let (engine, cell, outbox) = (engine.clone(), cell.clone(), self.outbox.clone());
             tokio::spawn(deliver::catch_up(engine, cell, number, outbox));
         }
-        if engine.cluster.is_some() {
+        if let Some(cluster) = &engine.cluster {
+            if !cluster::holds(cluster, &queue, self.session) {
+                // Another node was faster, and nobody would wake this reader.
+                cell.state.lock().queue.unsubscribe(number);
+                self.outbox.answer(&ServerFrame::Replaced { queue });
+            }
             // What is known here may be old: others store, too.
             deliver::wake(&engine, &cell);
         }

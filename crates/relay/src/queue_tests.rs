@@ -280,6 +280,41 @@ fn unknown_rows_never_make_it_turn_in_circles() {
     ));
 }
 
+/// In a cluster: what other nodes have stored is learned in pages, which may overlap what is known.
+#[test]
+fn what_others_have_stored_is_given_in_order_and_once() {
+    let mut state = stored([3]);
+    assert_eq!(state.newest(), 3);
+    state.learn(vec![row(3), row(5), row(8)]);
+    assert_eq!(state.newest(), 8);
+    let given = |state: &mut State| {
+        let mut seqs = Vec::new();
+        let mut page = Page::read(vec![row(3), row(5), row(8)], 9, 8);
+        loop {
+            match state.next(1, &mut page) {
+                Next::Deliver(envelope) => {
+                    state.delivered(1, envelope.seq);
+                    seqs.push(envelope.seq);
+                }
+                Next::Fetch { .. } => page = Page::read(vec![row(3), row(5), row(8)], 9, 8),
+                Next::Live => return seqs,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    state.subscribe(1, "reader");
+    assert_eq!(given(&mut state), [3, 5, 8]);
+    // Live: somebody has to be told, once, and until then nothing is given behind its back.
+    assert_eq!(state.fall_behind(), Some((1, "reader")));
+    assert_eq!(state.fall_behind(), None);
+    let (_, done) = ack(&mut state, 1, 8);
+    assert_eq!((done.envelopes, done.remove), (3, true));
+    // A page that was read before the removal was written brings nothing back.
+    state.learn(vec![row(5), row(8), row(9)]);
+    assert_eq!(given(&mut state), [9]);
+    assert_eq!(state.newest(), 9);
+}
+
 #[test]
 fn deleting_refuses_what_is_under_way() {
     let mut state = empty();

@@ -37,7 +37,7 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
             inbox.check()?;
         }
         to.write()?;
-        if target == Target::Relay {
+        if target.confirms() {
             from.confirm().await?;
             confirmed.push(start.elapsed().as_nanos() as f32 / 1e3);
         }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod idle;
+mod kafka;
 mod latency;
 mod offline;
 mod pairs;
@@ -61,7 +62,13 @@ impl Scenario {
     /// Whether it says anything about this target.
     pub fn suits(self, target: Target) -> bool {
         // What is only in memory is lost, as everybody knows.
-        !(matches!(self, Self::Crash | Self::Syncs) && target == Target::Memory)
+        match target {
+            Target::Memory => !matches!(self, Self::Crash | Self::Syncs),
+            Target::Kafka => matches!(self, Self::Lat | Self::Thr),
+            // The database and the log do that for it.
+            Target::Cluster => self != Self::Syncs,
+            Target::Relay | Target::Sqlite => true,
+        }
     }
 }
 
@@ -136,6 +143,8 @@ pub(crate) type Figures = Vec<(String, f64)>;
 /// Runs a scenario once. An error is a promise that was broken, or a server that did not answer.
 pub(crate) async fn run(scenario: Scenario, place: &Place, target: Target) -> Result<Figures, Failure> {
     match scenario {
+        Scenario::Lat if target == Target::Kafka => kafka::latency(place).await,
+        Scenario::Thr if target == Target::Kafka => kafka::throughput(place).await,
         Scenario::Lat => latency::run(place, target).await,
         Scenario::Thr => pairs::run(place, target, Duration::ZERO).await,
         Scenario::Late => pairs::run(place, target, Duration::from_millis(50)).await,

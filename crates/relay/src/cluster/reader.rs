@@ -51,6 +51,12 @@ pub(crate) async fn read_here(
     Ok(())
 }
 
+/// Whether this session still is the reader of a queue, as far as is known here.
+pub(crate) fn holds(cluster: &Cluster, queue: &QueueId, session: u64) -> bool {
+    let leases = cluster.leases.lock();
+    leases.get(queue).is_some_and(|lease| lease.session == session)
+}
+
 /// A socket has ended, or reads this queue no more.
 pub(crate) fn leave(cluster: &Cluster, queue: &QueueId, session: u64) {
     let mut leases = cluster.leases.lock();

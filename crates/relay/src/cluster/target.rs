@@ -44,6 +44,8 @@ struct State {
     bucket: Bucket,
     envelopes: u32,
     bytes: u64,
+    /// What this node has put into the log since the last look: perhaps not in the store yet.
+    since: (u32, u64),
     used_day: Day,
     checked: Instant,
     used: Instant,
@@ -105,7 +107,9 @@ impl Targets {
         let now = Instant::now();
         if let Some(target) = shard.get(&address) {
             let mut state = target.state.lock();
-            (state.envelopes, state.bytes) = (found.envelopes, found.bytes);
+            // Counted twice until the next look, where it is stored already: rather that than not at all.
+            let (envelopes, bytes) = std::mem::take(&mut state.since);
+            (state.envelopes, state.bytes) = (found.envelopes + envelopes, found.bytes + bytes);
             state.used_day = state.used_day.max(found.used_day);
             (state.checked, state.looking) = (now, false);
             return Some(target.clone());
@@ -116,6 +120,7 @@ impl Targets {
                 bucket: Bucket::default(),
                 envelopes: found.envelopes,
                 bytes: found.bytes,
+                since: (0, 0),
                 used_day: found.used_day,
                 checked: now,
                 used: now,
@@ -209,6 +214,8 @@ impl Target {
         if fits {
             state.envelopes += 1;
             state.bytes += size as u64;
+            state.since.0 += 1;
+            state.since.1 += size as u64;
         }
         fits
     }
