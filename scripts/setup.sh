@@ -111,11 +111,15 @@ need_node() {
 	fi
 }
 
-need_build_tools() {
+# For what Rust brings along in C; make and zlib are librdkafka's, which the server holds for clusters.
+need_c() {
 	need cc "gcc libc6-dev" gcc
-	# librdkafka, which the server holds for clusters.
 	need make make make
 	if ! echo '#include <zlib.h>' | cc -E - >/dev/null 2>&1; then install_packages zlib1g-dev zlib; fi
+}
+
+need_build_tools() {
+	need_c
 	need_node
 	need_rust
 	if ! newer end2end/node_modules/.package-lock.json end2end/package-lock.json; then
