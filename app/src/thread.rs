@@ -195,10 +195,10 @@ impl Thread {
         true
     }
 
-    /// A page of messages was read.
-    pub fn loaded(self, conversation: &str, messages: Vec<MessageView>, more: bool) {
+    /// A page of messages was read; whether others are drawn around those that were.
+    pub fn loaded(self, conversation: &str, messages: Vec<MessageView>, more: bool) -> bool {
         if !self.shows(conversation) {
-            return;
+            return false;
         }
         let first = !self.ready.get_untracked();
         self.more.set(more);
@@ -209,12 +209,12 @@ impl Thread {
             if !self.draw_newest() {
                 self.growth.set(Growth::Opened);
             }
-        } else {
-            // Before all others: they are drawn, and as many of those that were as there is room for.
-            let (from, to) = self.part.get_untracked();
-            self.part.set((from + added, to + added));
-            self.draw_older();
+            return false;
         }
+        // Before all others: they are drawn, and as many of those that were as there is room for.
+        let (from, to) = self.part.get_untracked();
+        self.part.set((from + added, to + added));
+        self.draw_older()
     }
 
     /// The newest messages were read again, as some of the news may have been missed.

@@ -8,6 +8,7 @@ use crate::{
 };
 use leptos::{ev::KeyboardEvent, html, prelude::*, task::spawn_local};
 use rly_view::{Answer, Command};
+use web_sys::Element;
 
 /// How near to the end, in pixels, counts as being there.
 const NEAR: i32 = 120;
@@ -47,57 +48,56 @@ pub fn MessageList(
     let at_end = RwSignal::new(true);
     let unseen = RwSignal::new(false);
 
-    // What must stay where it is when others are drawn around it.
+    // What must stay where it is when others are drawn around it: from then on until it is there again.
     let place = StoredValue::new_local(None::<Place>);
     // Meanwhile nothing is read aloud: it is not new.
     let moving = RwSignal::new(false);
+    // The lines come after whoever calls this is done: what is seen is still where it was.
     let hold = move || {
         place.set_value(list.get_untracked().and_then(|list| Place::of(&list)));
         moving.set(true);
     };
     let draw = move |others: fn(Thread) -> bool| {
-        hold();
         let drawn = others(thread);
-        moving.set(drawn);
+        if drawn {
+            hold();
+        }
         drawn
     };
-    let load = {
-        let conversation = conversation.clone();
-        move |before: Option<u64>| {
-            let conversation = conversation.clone();
-            thread.loading.set(true);
-            spawn_local(async move {
-                let command = Command::LoadMessages {
-                    conversation: conversation.clone(),
-                    before,
-                    limit: PAGE as u32,
-                };
-                match messenger.run(command).await {
-                    Ok(Answer::Messages { messages, more }) if thread.shows(&conversation) => {
+    let of = StoredValue::new(conversation);
+    let load = move |before: Option<u64>| {
+        let conversation = of.get_value();
+        thread.loading.set(true);
+        spawn_local(async move {
+            let command = Command::LoadMessages {
+                conversation: conversation.clone(),
+                before,
+                limit: PAGE as u32,
+            };
+            match messenger.run(command).await {
+                Ok(Answer::Messages { messages, more }) if thread.shows(&conversation) => {
+                    if thread.loaded(&conversation, messages, more) {
                         hold();
-                        thread.loaded(&conversation, messages, more);
                     }
-                    // The conversation is gone, and the page says so; or it is tried again on scrolling.
-                    _ if thread.shows(&conversation) => {
-                        let _ = thread.loading.try_set(false);
-                    }
-                    _ => {}
                 }
-            });
-        }
+                // The conversation is gone, and the page says so; or it is tried again on scrolling.
+                _ if thread.shows(&conversation) => {
+                    let _ = thread.loading.try_set(false);
+                }
+                _ => {}
+            }
+        });
     };
-    thread.show(Some(conversation.clone()));
-    let load_first = load.clone();
-    Effect::new(move || load_first(None));
+    thread.show(Some(of.get_value()));
+    Effect::new(move || load(None));
     on_cleanup(move || thread.show(None));
-    let shown = conversation.clone();
     Effect::new(move || {
         thread.catch_up.track();
         if !thread.ready.get_untracked() {
             // What is being read is up to date.
             return;
         }
-        let conversation = shown.clone();
+        let conversation = of.get_value();
         spawn_local(async move {
             let newest = Command::LoadMessages {
                 conversation: conversation.clone(),
@@ -121,12 +121,35 @@ pub fn MessageList(
         at_end.set(true);
         unseen.set(false);
     };
-    // With the next frame: what was drawn with this one is painted then.
-    let draw_later = move || {
-        request_animation_frame(move || {
-            if list.try_get_untracked().flatten().is_some() {
-                draw(Thread::fill);
+    // Draws more where little is left to scroll; whether lines are on their way, these or others.
+    let follow = move || {
+        let Some(list) = list.try_get_untracked().flatten() else {
+            return false;
+        };
+        if place.with_value(Option::is_some) {
+            // Where the list stands now says nothing.
+            return true;
+        }
+        if thread.loading.get_untracked() || !thread.ready.get_untracked() {
+            return false;
+        }
+        if draw(Thread::fill) {
+            return true;
+        }
+        if list.scroll_top() < AHEAD {
+            let drawn = draw(Thread::draw_older);
+            if !drawn && thread.more.get_untracked() {
+                load(thread.oldest());
             }
+            return drawn;
+        }
+        below(&list) < AHEAD && draw(Thread::draw_newer)
+    };
+    // With the next frame: what was drawn with this one is painted then. Not only on scrolling, since who
+    // is at the very beginning cannot scroll there once more.
+    let follow_later = move || {
+        request_animation_frame(move || {
+            let _ = moving.try_set(follow());
         });
     };
     Effect::new(move || {
@@ -136,17 +159,17 @@ pub fn MessageList(
             let Some(Some(list)) = list.try_get_untracked() else {
                 return;
             };
+            // Of two changes in one go only the later is told.
+            let held = place.try_update_value(Option::take).flatten();
+            if let Some(place) = &held {
+                place.restore(&list);
+            }
+            if held.is_some() || growth == Growth::Opened {
+                follow_later();
+            }
             match growth {
-                Growth::Opened => {
-                    to_end();
-                    draw_later();
-                }
-                Growth::Around => {
-                    if let Some(Some(place)) = place.try_get_value() {
-                        place.restore(&list);
-                    }
-                    draw_later();
-                }
+                Growth::Opened => to_end(),
+                Growth::Around => {}
                 Growth::Newer { own } if own || at_end.get_untracked() => to_end(),
                 Growth::Newer { .. } => unseen.set(untrack(|| !thread.is_empty())),
                 Growth::Changed if at_end.get_untracked() => to_end(),
@@ -156,50 +179,42 @@ pub fn MessageList(
     });
 
     // What is on the screen of a page that can be seen was seen.
-    let read = conversation.clone();
     let unread = Memo::new(move |_| {
         messenger.state.with(|state| {
             state
                 .as_ref()
-                .and_then(|state| state.conversations.iter().find(|c| c.id == read))
+                .and_then(|state| {
+                    state
+                        .conversations
+                        .iter()
+                        .find(|c| of.with_value(|of| c.id == *of))
+                })
                 .map_or(0, |c| c.unread)
         })
     });
-    let shown = conversation.clone();
     let mark_read = move || {
         if unread.get_untracked() > 0 && at_end.get_untracked() && browser::is_visible() {
             messenger.send(Command::MarkRead {
-                conversation: shown.clone(),
+                conversation: of.get_value(),
             });
         }
     };
-    let mark_later = mark_read.clone();
     Effect::new(move || {
         unread.track();
         at_end.track();
         thread.ready.track();
         mark_read();
     });
-    let came_back = window_event_listener_focus(mark_later);
+    let came_back = window_event_listener_focus(mark_read);
     on_cleanup(move || came_back.remove());
 
     let scrolled = move |_| {
         let Some(list) = list.get_untracked() else { return };
-        let below = list.scroll_height() - list.scroll_top() - list.client_height();
-        at_end.set(below < NEAR && untrack(|| thread.draws_newest()));
+        at_end.set(below(&list) < NEAR && untrack(|| thread.draws_newest()));
         if at_end.get_untracked() {
             unseen.set(false);
         }
-        if thread.loading.get_untracked() || !thread.ready.get_untracked() {
-            return;
-        }
-        if list.scroll_top() < AHEAD {
-            if !draw(Thread::draw_older) && thread.more.get_untracked() {
-                load(thread.oldest());
-            }
-        } else if below < AHEAD {
-            draw(Thread::draw_newer);
-        }
+        follow();
     };
     let key = move |ev: KeyboardEvent| {
         // The end of the conversation, not of what is drawn of it.
@@ -226,7 +241,6 @@ pub fn MessageList(
         rows
     };
     let empty = move || thread.ready.get() && thread.is_empty();
-    let of = StoredValue::new(conversation);
     view! {
         <div class="messages-frame">
             <div
@@ -272,6 +286,11 @@ pub fn MessageList(
             }}
         </div>
     }
+}
+
+/// How much of the list is below what is seen, in pixels.
+fn below(list: &Element) -> i32 {
+    list.scroll_height() - list.scroll_top() - list.client_height()
 }
 
 /// The page came to the front.
