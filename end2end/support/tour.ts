@@ -30,6 +30,16 @@ export function tour(alice: Person, bob: Person, carol: Person): Stop[] {
         await alice.openImport();
       },
     },
+    {
+      name: 'import-no-sim',
+      show: async () => {
+        await alice.page
+          .getByLabel('SIM file', { exact: true })
+          .setInputFiles({ name: 'holiday.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('no SIM at all') });
+        await alice.button('Import SIM').click();
+        await alice.alert.waitFor();
+      },
+    },
     { name: 'chat-without-sim', show: () => alice.goto('/chat') },
     { name: 'settings-without-sim', show: () => alice.goto('/settings') },
     {
@@ -62,10 +72,19 @@ export function tour(alice: Person, bob: Person, carol: Person): Stop[] {
       },
     },
     {
-      name: 'opened-link-before',
+      name: 'mangled-link',
       show: async () => {
         await escape();
+        await alice.page.goto(link.slice(0, -5));
+        await alice.ready();
+        await alice.alert.waitFor();
+      },
+    },
+    {
+      name: 'opened-link-before',
+      show: async () => {
         carols = await carol.writeLetter('Dear Alice,\n\nthank you for the book. When may I bring it back?\n\nYours,\nCarol');
+        await alice.page.goto('about:blank');
         await alice.page.goto(carols);
         await alice.ready();
         await alice.button('Open').waitFor();
@@ -122,8 +141,23 @@ export function tour(alice: Person, bob: Person, carol: Person): Stop[] {
       },
     },
     {
+      name: 'conversation-menu',
+      show: async () => {
+        await alice.page.getByLabel('Conversation menu', { exact: true }).click();
+        await alice.button('Safety code').waitFor();
+      },
+    },
+    {
+      name: 'delete-conversation',
+      show: async () => {
+        await alice.button('Delete conversation').click();
+        await alice.page.getByRole('alertdialog').waitFor();
+      },
+    },
+    {
       name: 'safety-code',
       show: async () => {
+        await escape();
         await alice.showSafetyCode();
       },
     },
@@ -139,6 +173,14 @@ export function tour(alice: Person, bob: Person, carol: Person): Stop[] {
       name: 'block',
       show: async () => {
         await alice.button('Block Bob').click();
+        await alice.page.getByRole('alertdialog').waitFor();
+      },
+    },
+    {
+      name: 'delete-everything',
+      show: async () => {
+        await escape();
+        await alice.button('Delete everything in this browser').click();
         await alice.page.getByRole('alertdialog').waitFor();
       },
     },

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { claim, expiryOf, inviteOf, makeInvite, publicKey } from '../support/api.js';
 import { expect, test } from '../support/fixtures.js';
 
@@ -194,6 +197,20 @@ test('no GET, HEAD or prefetch uses a link up, whatever its headers', async ({ a
     body: JSON.stringify({ invite, claim_key: publicKey() }),
   });
   expect(foreign.status).toBe(403);
+
+  // A page of somebody else has the browser itself fetch it ahead.
+  const elsewhere = createServer((_, answer) => {
+    answer.setHeader('content-type', 'text/html');
+    answer.end(`<!doctype html><link rel="icon" href="data:,"><link rel="prefetch" href="${link}">`);
+  });
+  elsewhere.listen(0, '127.0.0.1');
+  await once(elsewhere, 'listening');
+  // What comes is kept from the other origin, which Chromium says.
+  carol.watch.expectConsole(/ERR_BLOCKED_BY_RESPONSE.NotSameOrigin/);
+  const prefetched = carol.page.waitForRequest((asked) => asked.url().startsWith(url));
+  await carol.page.goto(`http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`);
+  expect((await (await prefetched).allHeaders())['sec-purpose']).toBe('prefetch');
+  elsewhere.close();
 
   // A scanner with a real browser that runs scripts and reloads, but presses nothing.
   await carol.page.goto(link);

@@ -29,22 +29,39 @@ test('every page and dialog fits into 320 pixels', async ({ person, bob, carol }
   }
 });
 
-test('axe finds nothing and nothing overflows while something is wrong', async ({ person, bob, server }) => {
-  const alice = await person('Alice', { viewport: { width: 320, height: 640 } });
-  await meet(alice, bob);
-  await alice.offline();
-  await alice.say('not sent yet');
-  await expect(alice.connection).toHaveAttribute('data-connection', /offline|connecting/);
-  await expectAccessible(alice.page, 'offline');
-  await expectFits(alice.page, 'offline');
-  await alice.online();
-  await bob.block('Alice');
-  await alice.say('to nobody');
-  await alice.expectState('to nobody', 'failed');
-  await expectAccessible(alice.page, 'failed');
-  await expectFits(alice.page, 'failed');
-  expect(server.running).toBe(true);
-});
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`axe finds nothing and nothing overflows while something is wrong, ${colorScheme}`, async ({ person, bob }) => {
+    test.setTimeout(120_000);
+    const alice = await person('Alice', { viewport: { width: 320, height: 640 }, colorScheme });
+    const fine = async (where: string) => {
+      await expectAccessible(alice.page, where);
+      await expectFits(alice.page, where);
+    };
+    await alice.createSim();
+    await fine('a SIM and nobody to talk to');
+    await meet(alice, bob);
+    await alice.offline();
+    await alice.say('not sent yet');
+    await expect(alice.connection).toHaveAttribute('data-connection', /offline|connecting/);
+    await fine('offline');
+    await alice.online();
+    await alice.expectState('not sent yet', 'delivered');
+    const file = await alice.exportSim();
+    const newer = await person('Alice');
+    await newer.importSim(file);
+    await expect(alice.button('Use here')).toBeVisible();
+    await fine('the SIM is used elsewhere');
+    await alice.button('Use here').click();
+    await alice.openConversation('Bob');
+    await bob.say('to whoever has the SIM');
+    await alice.hears('to whoever has the SIM');
+    await fine('after new keys');
+    await bob.block('Alice');
+    await alice.say('to nobody');
+    await alice.expectState('to nobody', 'failed');
+    await fine('failed');
+  });
+}
 
 test('the whole way goes by keyboard alone', async ({ alice, bob }) => {
   /** Tabs until this has the focus, as somebody without a mouse does. */
@@ -116,9 +133,22 @@ test('the whole way goes by keyboard alone', async ({ alice, bob }) => {
 
 test('a screen reader hears new messages and errors', async ({ alice, bob }) => {
   await meet(alice, bob);
-  // A log is a live region by its role; nothing may switch that off.
+  // A log is a live region by its role: what is added to it is read, unless that is switched off or it is busy.
   expect(await alice.log.getAttribute('aria-live')).not.toBe('off');
-  await expect(alice.alert).toHaveCount(0);
+  await expect(alice.log).toHaveAttribute('aria-busy', 'false');
+  const added = alice.log.evaluate(
+    (log) =>
+      new Promise<{ texts: string[]; busy: string | null }>((resolve) => {
+        new MutationObserver((changes) => {
+          const nodes = changes.flatMap(({ addedNodes }) => [...addedNodes]);
+          const texts = nodes.map((node) => node.textContent?.trim() ?? '').filter(Boolean);
+          if (texts.length > 0) resolve({ texts, busy: log.getAttribute('aria-busy') });
+        }).observe(log, { childList: true });
+      }),
+  );
+  await bob.say('read this aloud');
+  expect(await added).toEqual({ texts: [expect.stringContaining('read this aloud')], busy: 'false' });
+
   for (const path of PAGES) {
     await alice.goto(path);
     await expect(alice.page.locator('html')).toHaveAttribute('lang', 'en');
@@ -126,6 +156,15 @@ test('a screen reader hears new messages and errors', async ({ alice, bob }) => 
     await expect(alice.page.getByRole('heading', { level: 1 })).toHaveCount(1);
     expect(await alice.page.title()).not.toBe('');
   }
+  // An alert is read when it comes, and is gone with its reason.
+  await alice.goto('/letter');
+  await expect(alice.alert).toHaveCount(0);
+  await alice.button('Create link').click();
+  await expect(alice.alert).toHaveText(/\S/);
+  await alice.textbox('Letter').fill('now there is one');
+  await alice.button('Create link').click();
+  await alice.shownLink();
+  await expect(alice.alert).toHaveCount(0);
 });
 
 test('who wants less motion gets none', async ({ person, bob }) => {
