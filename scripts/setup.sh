@@ -34,6 +34,14 @@ need() {
 	command -v "$1" >/dev/null 2>&1 || install_packages "${@:2}"
 }
 
+# Kafka needs Java 17; what Debian and Ubuntu have of it or later differs by their year.
+need_java() {
+	local version
+	version="$( (java -version 2>&1 || true) | sed -n 's/.*version "\([0-9]*\).*/\1/p')"
+	if [ "${version:-0}" -ge 17 ]; then return; fi
+	install_packages openjdk-17-jre-headless openjdk || install_packages openjdk-21-jre-headless
+}
+
 # chosen_port FILE [PORT]: the port given, or the one in the file, or one that is free now; kept in the file.
 chosen_port() {
 	local port="${2:-}"
@@ -57,6 +65,7 @@ backends=()
 
 # backend NAME FOLDER: starts scripts/NAME and waits for its address, in $address.
 backend() {
+	need ps procps
 	"scripts/$1" "$2/$1" >"$2/$1.address" 2>"$2/$1.said" &
 	backends+=("$!")
 	until [ -s "$2/$1.address" ]; do

@@ -11,17 +11,29 @@ export const CLUSTER = process.env.RLY_TEST_RELAY === 'cluster';
 /** Where the data of PostgreSQL and Kafka are. */
 export const BACKENDS = process.env.RLY_TEST_BACKENDS ?? '';
 
+/** A new database in place of the one with this address, or of none. */
+export function freshDatabase(url: string): void {
+  const end = url.lastIndexOf('/');
+  const name = url.slice(end + 1);
+  const sql = [`DROP DATABASE IF EXISTS ${name}`, `CREATE DATABASE ${name}`];
+  const server = process.env.RLY_TEST_POSTGRES ?? '';
+  // Without its notice that there was none.
+  const env = { ...process.env, PGOPTIONS: '-c client_min_messages=warning' };
+  execFileSync('psql', ['--quiet', '--no-psqlrc', server, ...sql.flatMap((text) => ['--command', text])], { env });
+}
+
 /** The options that the nodes of one new cluster share: a fresh database, fresh topics, one key. */
 export function clusterOptions(data: string, url: string): Record<string, string> {
   const { RLY_TEST_POSTGRES: postgres, RLY_TEST_KAFKA: kafka } = process.env;
   if (!postgres || !kafka) throw new Error('./test cluster sets RLY_TEST_POSTGRES and RLY_TEST_KAFKA');
   const name = `t${randomBytes(8).toString('hex')}`;
-  execFileSync('psql', ['--quiet', '--no-psqlrc', postgres, '--command', `CREATE DATABASE ${name}`]);
+  const database = `${postgres.slice(0, postgres.lastIndexOf('/'))}/${name}`;
+  freshDatabase(database);
   const key = path.join(data, 'cluster.key');
   writeFileSync(key, randomBytes(32), { mode: 0o600 });
   return {
     RLY_PUBLIC_URL: url,
-    RLY_DATABASE_URL: `${postgres.slice(0, postgres.lastIndexOf('/'))}/${name}`,
+    RLY_DATABASE_URL: database,
     RLY_KAFKA_BROKERS: kafka,
     RLY_KAFKA_PREFIX: name,
     RLY_KAFKA_PARTITIONS: '4',

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
-import { BACKENDS, Balancer, CLUSTER, clusterOptions } from './cluster.js';
+import { BACKENDS, Balancer, CLUSTER, clusterOptions, freshDatabase } from './cluster.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -75,6 +75,14 @@ export class Server {
   /** Ends it with no chance to say goodbye. */
   async kill9(): Promise<void> {
     await this.#end('SIGKILL');
+  }
+
+  /** Deletes what it knew of mailboxes, of a server that is stopped. Its keys stay. */
+  async loseData(): Promise<void> {
+    if (CLUSTER) return freshDatabase(this.nodes[0]!.env.RLY_DATABASE_URL!);
+    for (const file of ['rly.sqlite', 'rly.sqlite-wal', 'rly.sqlite-shm']) {
+      await rm(path.join(this.data, file), { force: true });
+    }
   }
 
   /** Stops it, and deletes its data. */

@@ -1,6 +1,3 @@
-import { rm } from 'node:fs/promises';
-import path from 'node:path';
-import { CLUSTER } from '../support/cluster.js';
 import { expect, meet, test } from '../support/fixtures.js';
 import { expectAccessible, expectFits } from '../support/looks.js';
 import { mine, theirs } from '../support/person.js';
@@ -10,14 +7,11 @@ test('a server that lost its data: it is said, nothing here is lost, and a new l
   bob,
   server,
 }) => {
-  test.skip(CLUSTER, 'its data are not files of its own: see the tests of crates/relay');
   await meet(alice, bob);
   await alice.writeLetter('nobody has opened this yet');
   for (const person of [alice, bob]) person.watch.expectOutage();
   await server.stop();
-  for (const file of ['rly.sqlite', 'rly.sqlite-wal', 'rly.sqlite-shm']) {
-    await rm(path.join(server.data, file), { force: true });
-  }
+  await server.loseData();
   await server.run();
 
   await alice.openConversation('Bob');

@@ -4,6 +4,7 @@
 //! same minutes and under the same load. The load is one thread, since it shares the cores.
 
 mod ceiling;
+mod cluster;
 mod message;
 mod party;
 mod report;
@@ -68,6 +69,8 @@ enum Command {
         /// SQLite file [default: in memory, without SQLite]
         file: Option<PathBuf>,
     },
+    /// Measures nodes on the Kafka and the PostgreSQL that ./bench cluster starts
+    Cluster(cluster::Options),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +78,8 @@ fn main() -> ExitCode {
     let result = match &options.command {
         Some(Command::Ceiling { file }) => runtime(Builder::new_multi_thread())
             .and_then(|runtime| runtime.block_on(ceiling::serve(file.as_deref()))),
+        Some(Command::Cluster(cluster)) => runtime(Builder::new_current_thread())
+            .and_then(|runtime| runtime.block_on(cluster::measure(cluster, &relay(&options)?))),
         None => runtime(Builder::new_current_thread()).and_then(|runtime| measure(&options, &runtime)),
     };
     match result {
@@ -99,11 +104,16 @@ fn or_all<T: Copy>(chosen: &[T], all: &[T]) -> Vec<T> {
     }
 }
 
-fn measure(options: &Options, runtime: &Runtime) -> Result<(), Failure> {
-    let relay = match &options.server {
+/// The server's executable.
+fn relay(options: &Options) -> Result<PathBuf, Failure> {
+    Ok(match &options.server {
         Some(file) => file.clone(),
         None => std::env::current_exe()?.with_file_name("rly-server"),
-    };
+    })
+}
+
+fn measure(options: &Options, runtime: &Runtime) -> Result<(), Failure> {
+    let relay = relay(options)?;
     let scale = if options.smoke {
         Scale::smoke()
     } else {

@@ -59,7 +59,7 @@ impl Party {
     /// Connects; the product then says hello.
     pub async fn connect(server: &Server, user: &Rc<User>) -> Result<Self, Failure> {
         let path = match server.target {
-            Target::Relay | Target::Cluster | Target::Kafka => "/ws".to_owned(),
+            Target::Relay => "/ws".to_owned(),
             Target::Memory | Target::Sqlite => format!("/ws/{}", user.number),
         };
         Ok(Self {

@@ -28,7 +28,7 @@ enum Than {
     Fixed(f64),
 }
 
-enum Bound {
+pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
@@ -196,24 +196,10 @@ impl Results {
         let mut rows = String::new();
         for mark in &MARKS {
             let values = self.marked(mark);
-            let Some((_, median, _)) = spread(&values) else {
-                continue;
-            };
-            let (sign, bound, met) = match mark.bound {
-                AtMost(most) => ("<=", most, median <= most),
-                AtLeast(least) => (">=", least, median >= least),
-            };
-            let met = if met { "yes" } else { "**no**" };
-            // Writing to a String cannot fail, here and below.
-            let _ = writeln!(
-                rows,
-                "| {} | {sign} {} | {} | {met} |",
-                mark.what,
-                short(bound),
-                cell(&values)
-            );
+            rows.push_str(&verdict(mark.what, &mark.bound, &values));
         }
         if !rows.is_empty() {
+            // Writing to a String cannot fail, here and below.
             let _ = writeln!(
                 text,
                 "\n### Marks\n\n| what | mark | measured | met |\n|---|---|---|---|\n{rows}"
@@ -244,7 +230,7 @@ impl Results {
             names.join(" | "),
             "---|".repeat(names.len())
         );
-        for target in Target::EVERY {
+        for target in Target::ALL {
             let cells = names.iter().map(|name| {
                 let values = self.values(scenario, target, name);
                 cell(&values.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
@@ -255,6 +241,47 @@ impl Results {
             }
         }
     }
+}
+
+/// A row that says whether the median of these values is within a bound; nothing without values.
+pub(crate) fn verdict(what: &str, bound: &Bound, values: &[f64]) -> String {
+    let Some((_, median, _)) = spread(values) else {
+        return String::new();
+    };
+    let (sign, bound, met) = match *bound {
+        AtMost(most) => ("<=", most, median <= most),
+        AtLeast(least) => (">=", least, median >= least),
+    };
+    let met = if met { "yes" } else { "**no**" };
+    format!(
+        "| {what} | {sign} {} | {} | {met} |\n",
+        short(bound),
+        cell(values)
+    )
+}
+
+/// Rows of figures, each with a name.
+pub(crate) fn table(title: &str, rows: &[(String, Figures)]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in rows.iter().flat_map(|(_, figures)| figures) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let columns = names.join(" | ");
+    let mut text = format!(
+        "\n### {title}\n\n| | {columns} |\n|---|{}\n",
+        "---|".repeat(names.len())
+    );
+    for (what, figures) in rows {
+        let cells = names.iter().map(|name| {
+            let found = figures.iter().find(|(found, _)| found == name);
+            found.map_or(String::new(), |(_, value)| short(*value))
+        });
+        let cells: Vec<String> = cells.collect();
+        let _ = writeln!(text, "| {what} | {} |", cells.join(" | "));
+    }
+    text
 }
 
 /// Least, middle, most.
@@ -278,7 +305,7 @@ fn cell(values: &[f64]) -> String {
     }
 }
 
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let text = match value {
         v if v >= 100.0 => format!("{v:.0}"),
         v if v >= 10.0 => format!("{v:.1}"),

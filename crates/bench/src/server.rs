@@ -27,28 +27,14 @@ pub(crate) enum Target {
     Memory,
     /// The ceiling on SQLite.
     Sqlite,
-    /// The product as the only node of a cluster: `./bench cluster` starts PostgreSQL and Kafka.
-    Cluster,
-    /// What Kafka alone can do: the same messages, produced and consumed with the same library.
-    Kafka,
 }
 
 impl Target {
-    /// Those that need nothing but themselves.
     pub const ALL: [Self; 3] = [Self::Relay, Self::Memory, Self::Sqlite];
-
-    /// Those, and what needs a cluster.
-    pub const EVERY: [Self; 5] = [
-        Self::Relay,
-        Self::Memory,
-        Self::Sqlite,
-        Self::Cluster,
-        Self::Kafka,
-    ];
 
     /// Whether it confirms each message.
     pub fn confirms(self) -> bool {
-        matches!(self, Self::Relay | Self::Cluster)
+        self == Self::Relay
     }
 
     pub fn name(self) -> &'static str {
@@ -56,8 +42,6 @@ impl Target {
             Self::Relay => "Rly Chat",
             Self::Memory => "ceiling in memory",
             Self::Sqlite => "ceiling, SQLite FULL",
-            Self::Cluster => "Rly Chat, cluster",
-            Self::Kafka => "plain Kafka",
         }
     }
 }
@@ -75,11 +59,26 @@ impl Server {
     /// Starts one with its data in a folder. With `traced`, strace watches for calls that sync: it
     /// filters in the kernel, so that all other calls run at their usual speed.
     pub fn start(target: Target, relay: &Path, folder: &Path, traced: bool) -> Result<Self, Failure> {
+        Self::start_with(target, relay, folder, traced, &[])
+    }
+
+    /// Starts the product as a node of a cluster, with these options.
+    pub fn start_node(relay: &Path, folder: &Path, options: &[(&str, String)]) -> Result<Self, Failure> {
+        Self::start_with(Target::Relay, relay, folder, false, options)
+    }
+
+    fn start_with(
+        target: Target,
+        relay: &Path,
+        folder: &Path,
+        traced: bool,
+        options: &[(&str, String)],
+    ) -> Result<Self, Failure> {
         fs::create_dir_all(folder)?;
         let trace = traced.then(|| folder.join("syncs"));
         let program = match target {
-            Target::Relay | Target::Cluster => relay.to_owned(),
-            Target::Memory | Target::Sqlite | Target::Kafka => std::env::current_exe()?,
+            Target::Relay => relay.to_owned(),
+            Target::Memory | Target::Sqlite => std::env::current_exe()?,
         };
         let mut command = match &trace {
             Some(file) => {
@@ -96,7 +95,7 @@ impl Server {
             }
         }
         match target {
-            Target::Relay | Target::Cluster => {
+            Target::Relay => {
                 let site = folder.join("site");
                 site::make(&site)?;
                 command
@@ -105,14 +104,11 @@ impl Server {
                     .env("RLY_DATA_DIR", folder.join("data"))
                     .env("RLY_SITE_DIR", site)
                     .env("RLY_LIMITS", LIMITS)
-                    .env("RUST_LOG", "warn");
+                    .env("RUST_LOG", "warn")
+                    .envs(options.iter().map(|(name, value)| (name, value)));
             }
-            Target::Kafka => return Err("there is no server".into()),
             Target::Memory => drop(command.arg("ceiling")),
             Target::Sqlite => drop(command.arg("ceiling").arg(folder.join("messages.db"))),
-        }
-        if target == Target::Cluster {
-            command.envs(cluster(folder)?);
         }
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
@@ -182,39 +178,6 @@ impl Drop for Server {
         // Nothing is left to be done if even this fails.
         let _ = self.end();
     }
-}
-
-/// An address that `./bench cluster` sets.
-pub(crate) fn backend(name: &str) -> Result<String, Failure> {
-    std::env::var(name).map_err(|_| format!("{name} is not set: run ./bench cluster").into())
-}
-
-/// A database, topics and a key for this folder, the same at every start.
-fn cluster(folder: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
-    let (postgres, kafka) = (backend("RLY_BENCH_POSTGRES")?, backend("RLY_BENCH_KAFKA")?);
-    let (kept, key) = (folder.join("cluster"), folder.join("cluster.key"));
-    if !kept.exists() {
-        let name = format!("b{:016x}", rand_core::RngCore::next_u64(&mut rand_core::OsRng));
-        let made = Command::new("psql")
-            .args(["--quiet", "--no-psqlrc", &postgres, "--command"])
-            .arg(format!("CREATE DATABASE {name}"))
-            .status()?;
-        if !made.success() {
-            return Err("no database was made".into());
-        }
-        fs::write(&key, [7; 32])?;
-        fs::write(&kept, name)?;
-    }
-    let name = fs::read_to_string(kept)?;
-    let server = postgres.rsplit_once('/').map_or(&*postgres, |(server, _)| server);
-    let partitions = std::env::var("RLY_BENCH_PARTITIONS").unwrap_or("64".into());
-    Ok(vec![
-        ("RLY_DATABASE_URL", format!("{server}/{name}")),
-        ("RLY_KAFKA_BROKERS", kafka),
-        ("RLY_KAFKA_PREFIX", name),
-        ("RLY_KAFKA_PARTITIONS", partitions),
-        ("RLY_KEY_FILE", key.display().to_string()),
-    ])
 }
 
 fn child_of(pid: u32) -> Result<u32, Failure> {

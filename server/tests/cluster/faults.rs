@@ -2,6 +2,7 @@
 
 use crate::{
     common::process::Server,
+    door::Passing,
     ground::{Ground, signal},
     load::Load,
 };
@@ -21,29 +22,59 @@ enum Fault {
     /// Longer than the group waits: another node takes its partitions, and then it wakes up.
     StopNode,
     RestartNodes,
-    /// Comes, takes partitions, goes.
-    ThirdNode,
+    /// Two nodes come and take partitions, one goes before the other.
+    Rebalance,
     KillBroker,
     StopBroker,
     BrokerAway,
     KillPostgres,
+    /// For longer than it takes to trim the log.
     PostgresAway,
     /// Broker and node at one moment.
     KillBoth,
+    /// A node hears nothing of the broker, while the others do.
+    CutFromBroker,
+    /// A node hears nothing of the database.
+    CutFromDatabase,
+    /// Of neither, as when its cable is pulled.
+    CutOff,
+    /// Killed after the log has taken envelopes and before their senders were told: they come again.
+    KillBeforeAnswer,
+    /// Killed after transactions were committed and before the node knew: offsets have moved.
+    KillAfterCommit,
+    /// The same, and the node lives: what it thinks was not stored is delivered to it again.
+    CommitUnanswered,
 }
 
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 16] = [
     Fault::KillNode,
     Fault::StopNode,
     Fault::RestartNodes,
-    Fault::ThirdNode,
+    Fault::Rebalance,
     Fault::KillBroker,
     Fault::StopBroker,
     Fault::BrokerAway,
     Fault::KillPostgres,
     Fault::PostgresAway,
     Fault::KillBoth,
+    Fault::CutFromBroker,
+    Fault::CutFromDatabase,
+    Fault::CutOff,
+    Fault::KillBeforeAnswer,
+    Fault::KillAfterCommit,
+    Fault::CommitUnanswered,
 ];
+
+/// Waits until something is so.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..600 {
+        if holds().await {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never: {what}");
+}
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     match std::env::var(name) {
@@ -98,21 +129,28 @@ impl Cluster {
             Fault::RestartNodes => {
                 for _ in 0..self.nodes.len() {
                     let node = self.nodes.remove(0);
-                    load.nodes(&self.nodes);
-                    node.signal("TERM");
-                    assert_eq!(block_in_place(|| node.wait()), Some(0));
+                    self.end_node(node, load).await;
                     self.start_node();
                     load.nodes(&self.nodes);
                 }
             }
-            Fault::ThirdNode => {
-                self.start_node();
-                load.nodes(&self.nodes);
-                load.progress(MESSAGES, "with a third node").await;
-                let node = self.nodes.remove(0);
-                load.nodes(&self.nodes);
-                node.signal("TERM");
-                assert_eq!(block_in_place(|| node.wait()), Some(0));
+            Fault::Rebalance => {
+                for _ in 0..2 {
+                    self.start_node();
+                    load.nodes(&self.nodes);
+                    load.spread();
+                    let node = &self.nodes[self.nodes.len() - 1];
+                    until("it has partitions", async || {
+                        node.metric("rly_log_partitions").await > 0
+                    })
+                    .await;
+                    load.progress(MESSAGES, "with one more node").await;
+                }
+                for _ in 0..2 {
+                    let at = self.some(self.nodes.len() as u64) as usize;
+                    let node = self.nodes.remove(at);
+                    self.end_node(node, load).await;
+                }
             }
             Fault::KillBroker => {
                 block_in_place(|| self.ground.kafka.end("KILL"));
@@ -152,8 +190,109 @@ impl Cluster {
                 block_in_place(|| self.ground.kafka.start());
                 self.start_node();
             }
+            Fault::CutFromBroker => self.cut_off(Some("broker"), true, false, load).await,
+            Fault::CutFromDatabase => self.cut_off(Some("store"), false, true, load).await,
+            Fault::CutOff => self.cut_off(None, true, true, load).await,
+            Fault::KillBeforeAnswer => {
+                let node = self.distant_node(load).await;
+                let before = self.repeated().await;
+                self.ground.to_kafka.let_pass(Passing::Questions);
+                // Every writer of that node waits by now.
+                sleep(Duration::from_secs(1)).await;
+                node.kill();
+                self.ground.to_kafka.let_pass(Passing::Everything);
+                load.nodes(&self.nodes);
+                until("envelopes come again", async || self.repeated().await > before).await;
+            }
+            Fault::KillAfterCommit => {
+                let node = self.distant_node(load).await;
+                self.silence_commits().await;
+                node.kill();
+                self.ground.to_postgres.let_pass(Passing::Everything);
+            }
+            Fault::CommitUnanswered => {
+                let node = self.distant_node(load).await;
+                self.silence_commits().await;
+                until("it notices", async || node.ready().await.0 == 503).await;
+                self.ground.to_postgres.let_pass(Passing::Everything);
+                until("it goes on", async || node.ready().await.0 == 200).await;
+                until("it has partitions", async || {
+                    node.metric("rly_log_partitions").await > 0
+                })
+                .await;
+                load.progress(MESSAGES, "after unanswered commits").await;
+                self.end_node(node, load).await;
+            }
         }
         load.nodes(&self.nodes);
+    }
+
+    /// One more node, which has partitions, readers and writers, behind the doors.
+    async fn distant_node(&mut self, load: &Load) -> Server {
+        let node = block_in_place(|| self.ground.distant_node());
+        load.nodes(self.nodes.iter().chain([&node]));
+        until("it has partitions", async || {
+            node.metric("rly_log_partitions").await > 0
+        })
+        .await;
+        load.spread();
+        load.progress(MESSAGES, "with a node behind doors").await;
+        node
+    }
+
+    /// Asks a node to end.
+    async fn end_node(&self, node: Server, load: &Load) {
+        load.nodes(&self.nodes);
+        node.signal("TERM");
+        assert_eq!(block_in_place(|| node.wait()), Some(0));
+    }
+
+    async fn cut_off(&mut self, part: Option<&str>, broker: bool, database: bool, load: &Load) {
+        let node = self.distant_node(load).await;
+        let doors = [
+            (broker, &self.ground.to_kafka),
+            (database, &self.ground.to_postgres),
+        ];
+        for (_, door) in doors.iter().filter(|(cut, _)| *cut) {
+            door.let_pass(Passing::Nothing);
+        }
+        let fails = async || match (node.ready().await, part) {
+            ((503, found), Some(part)) => found.as_deref() == Some(part),
+            ((status, _), _) => status == 503,
+        };
+        until("it notices", fails).await;
+        load.shun(&node);
+        // The others take its partitions, and its readers.
+        load.progress(MESSAGES, "while a node is cut off").await;
+        for (_, door) in doors {
+            door.let_pass(Passing::Everything);
+        }
+        until("it goes on", async || node.ready().await.0 == 200).await;
+        load.nodes(self.nodes.iter().chain([&node]));
+        until("it has partitions again", async || {
+            node.metric("rly_log_partitions").await > 0
+        })
+        .await;
+        load.progress(MESSAGES, "when it is back").await;
+        self.end_node(node, load).await;
+    }
+
+    /// From now on the node behind the doors does not hear that it has committed.
+    async fn silence_commits(&self) {
+        let door = &self.ground.to_postgres;
+        let before = door.silenced();
+        door.let_pass(Passing::UpToCommits);
+        // It moves the log all the time, and writes acknowledgements: both are among them.
+        until("commits", async || door.silenced() >= before + 2).await;
+    }
+
+    /// Envelopes that were in the store when they came out of the log.
+    async fn repeated(&self) -> u64 {
+        let mut sum = 0;
+        for node in &self.nodes {
+            sum += node.metric("rly_log_repeated_total").await;
+        }
+        sum
     }
 
     /// Everything works again, by itself.
@@ -178,7 +317,7 @@ async fn what_was_confirmed_is_shown_once_and_in_order_whatever_breaks() {
     let seed = setting("RLY_TEST_SEED", rand_core::OsRng.next_u64());
     eprintln!("faults: RLY_TEST_SEED={seed}");
     let mut cluster = Cluster {
-        ground: block_in_place(Ground::new),
+        ground: Ground::new().await,
         nodes: Vec::new(),
         random: ChaCha20Rng::seed_from_u64(seed),
     };

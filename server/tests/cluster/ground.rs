@@ -1,8 +1,13 @@
 //! A Kafka and a PostgreSQL of one's own, to be killed and started again.
 
-use crate::common::process::{Place, Server};
+use crate::{
+    common::process::{Place, Server},
+    door::Door,
+};
 use std::{
+    fs,
     io::{BufRead, BufReader},
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -18,7 +23,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    fn new(name: &str, folder: &Path) -> Self {
+    pub fn new(name: &str, folder: &Path) -> Self {
         let mut backend = Self {
             script: Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../scripts")
@@ -92,37 +97,115 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.success());
 }
 
+/// A folder for backends.
+pub fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    // PostgreSQL does not run as root, and its own user has to get there.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(folder.path(), mode).unwrap();
+    folder
+}
+
+/// A port that nobody has now. Of those that the kernel gives to no connection.
+pub fn free_port() -> u16 {
+    loop {
+        let port = 20_000 + (rand_core::RngCore::next_u32(&mut rand_core::OsRng) % 12_000) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Has a Kafka that is started there listen on another port as well, as `name`, and says that it is to be
+/// found at `advertised`. `settings` are for that listener.
+pub fn another_listener(
+    folder: &Path,
+    name: &str,
+    protocol: &str,
+    port: u16,
+    advertised: u16,
+    settings: &str,
+) {
+    let (own, controller) = (free_port(), free_port());
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("port"), own.to_string()).unwrap();
+    fs::write(folder.join("controller-port"), controller.to_string()).unwrap();
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let more = format!(
+        "listeners=PLAINTEXT://{},CONTROLLER://{},{name}://{}\n\
+         advertised.listeners=PLAINTEXT://{},{name}://{}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,{name}:{protocol}\n\
+         inter.broker.listener.name=PLAINTEXT\n{settings}\n",
+        at(own),
+        at(controller),
+        at(port),
+        at(own),
+        at(advertised)
+    );
+    fs::write(folder.join("more.properties"), more).unwrap();
+}
+
 /// Both of them, and what the nodes of one cluster share.
 pub struct Ground {
     pub kafka: Backend,
     pub postgres: Backend,
     pub place: Place,
+    /// The ways of one node that is apart from the others.
+    pub to_kafka: Door,
+    pub to_postgres: Door,
     _folder: TempDir,
 }
 
 impl Ground {
-    pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // PostgreSQL does not run as root, and its own user has to get there.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), mode).unwrap();
-        let postgres = Backend::new("postgres", folder.path());
-        let kafka = Backend::new("kafka", folder.path());
+    pub async fn new() -> Self {
+        let folder = folder();
+        let behind_door = free_port();
+        let to_kafka = Door::to(behind_door).await;
+        let kafka_folder = folder.path().join("kafka");
+        another_listener(&kafka_folder, "DOOR", "PLAINTEXT", behind_door, to_kafka.port, "");
+        let (postgres, kafka) = tokio::task::block_in_place(|| {
+            let postgres = Backend::new("postgres", folder.path());
+            (postgres, Backend::new("kafka", folder.path()))
+        });
         let place = Place::cluster(&postgres.address, &kafka.address);
+        let port = (postgres.address.rsplit_once('/').unwrap().0)
+            .rsplit_once(':')
+            .unwrap()
+            .1;
+        let to_postgres = Door::to(port.parse().unwrap()).await;
         Self {
             kafka,
             postgres,
             place,
+            to_kafka,
+            to_postgres,
             _folder: folder,
         }
     }
 
     pub fn node(&self) -> Server {
+        self.place.start_with(free_limits)
+    }
+
+    /// A node that reaches the database and the broker through the doors.
+    pub fn distant_node(&self) -> Server {
         self.place.start_with(|command| {
-            let any = "1000000/1000000";
-            let limits = ["sends_per_peer", "sends_per_address", "registrations", "proofs"];
-            let limits = limits.map(|name| format!("{name}={any}")).join(",");
-            command.env("RLY_LIMITS", limits);
+            free_limits(command);
+            let url = self.place.option("RLY_DATABASE_URL");
+            let (_, database) = url.rsplit_once('/').unwrap();
+            command
+                .env(
+                    "RLY_DATABASE_URL",
+                    format!("postgres://rly@127.0.0.1:{}/{database}", self.to_postgres.port),
+                )
+                .env("RLY_KAFKA_BROKERS", format!("127.0.0.1:{}", self.to_kafka.port));
         })
     }
+}
+
+fn free_limits(command: &mut Command) {
+    let any = "1000000/1000000";
+    let limits = ["sends_per_peer", "sends_per_address", "registrations", "proofs"];
+    let limits = limits.map(|name| format!("{name}={any}")).join(",");
+    command.env("RLY_LIMITS", limits);
 }

@@ -31,8 +31,16 @@ const SILENCE: Duration = Duration::from_secs(4);
 /// Nothing takes so long unless it never happens.
 const NEVER: Duration = Duration::from_secs(120);
 
-/// The nodes that are there now.
-pub type Hosts = Arc<Mutex<Vec<String>>>;
+/// The nodes that are there now, and those whose connections the load balancer ends.
+#[derive(Default)]
+struct Nodes {
+    here: Vec<String>,
+    shunned: Vec<String>,
+    /// How often everybody was sent away, to come again.
+    spread: u32,
+}
+
+type Hosts = Arc<Mutex<Nodes>>;
 
 struct Line {
     number: u32,
@@ -48,7 +56,7 @@ struct Line {
 
 /// Everybody who writes and reads.
 pub struct Load {
-    pub hosts: Hosts,
+    hosts: Hosts,
     lines: Vec<Arc<Line>>,
     stop: Arc<AtomicBool>,
     /// Nobody writes any more, and nothing is under way.
@@ -69,27 +77,46 @@ fn body(line: u32, n: u32) -> Bytes {
 
 /// The host for the `turn`th attempt of a line: all of them in turn.
 fn host(hosts: &Hosts, line: u32, turn: u32) -> Option<String> {
-    let hosts = hosts.lock().unwrap();
+    let hosts = &hosts.lock().unwrap().here;
     let n = hosts.len();
     (n > 0).then(|| hosts[(line + turn) as usize % n].clone())
 }
 
-async fn open(hosts: &Hosts, line: u32, turn: &mut u32) -> Option<Socket> {
+/// A connection, and how often everybody had been sent away when it was made.
+struct Open {
+    socket: Socket,
+    spread: u32,
+}
+
+impl Open {
+    /// The load balancer has ended it.
+    fn is_over(&self, hosts: &Hosts) -> bool {
+        let hosts = hosts.lock().unwrap();
+        let here = |host: &String| self.socket.origin.ends_with(host);
+        hosts.spread != self.spread || hosts.shunned.iter().any(here)
+    }
+}
+
+async fn open(hosts: &Hosts, line: u32, turn: &mut u32) -> Option<Open> {
     *turn += 1;
+    let spread = hosts.lock().unwrap().spread;
     let host = host(hosts, line, *turn)?;
     let opened = timeout(SILENCE, Socket::try_open(&host, None, None)).await;
     let socket = opened.ok().flatten();
     if socket.is_none() {
         sleep(Duration::from_millis(100)).await;
     }
-    socket
+    Some(Open {
+        socket: socket?,
+        spread,
+    })
 }
 
 async fn write(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
     let mut turn = 0;
     'connect: loop {
-        let Some(mut socket) = open(&hosts, line.number, &mut turn).await else {
-            if stop.load(SeqCst) && hosts.lock().unwrap().is_empty() {
+        let Some(mut open) = open(&hosts, line.number, &mut turn).await else {
+            if stop.load(SeqCst) && hosts.lock().unwrap().here.is_empty() {
                 return;
             }
             continue;
@@ -98,6 +125,9 @@ async fn write(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
             if stop.load(SeqCst) {
                 return;
             }
+            if open.is_over(&hosts) {
+                continue 'connect;
+            }
             let n = line.confirmed.load(SeqCst) + 1;
             let frame = ClientFrame::Send {
                 req: n,
@@ -105,10 +135,10 @@ async fn write(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
                 id: id(line.number, n),
                 body: body(line.number, n),
             };
-            if socket.try_send(frame).await.is_err() {
+            if open.socket.try_send(frame).await.is_err() {
                 continue 'connect;
             }
-            match timeout(3 * SILENCE, socket.next()).await {
+            match timeout(3 * SILENCE, open.socket.next()).await {
                 Ok(Some(ServerFrame::Done { req })) => {
                     assert_eq!(req, n);
                     line.confirmed.store(n, SeqCst);
@@ -135,10 +165,15 @@ async fn read(hosts: Hosts, line: Arc<Line>, written: Arc<AtomicBool>) {
     // Not on the node that the writer is on, where there are two.
     let mut turn = 1;
     'connect: loop {
-        let Some(mut socket) = open(&hosts, line.number, &mut turn).await else {
+        let Some(mut open) = open(&hosts, line.number, &mut turn).await else {
             continue;
         };
-        if socket.ask_to_read(1, &line.key, &line.mailbox).await.is_none() {
+        if open
+            .socket
+            .ask_to_read(1, &line.key, &line.mailbox)
+            .await
+            .is_none()
+        {
             continue;
         }
         let (mut last_seq, mut last_here) = (0, 0);
@@ -147,13 +182,16 @@ async fn read(hosts: Hosts, line: Arc<Line>, written: Arc<AtomicBool>) {
             if all && written.load(SeqCst) {
                 return;
             }
-            let frame = match timeout(SILENCE, socket.next()).await {
+            if open.is_over(&hosts) {
+                continue 'connect;
+            }
+            let frame = match timeout(SILENCE, open.socket.next()).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => continue 'connect,
                 Err(_) => {
                     // Perhaps there is nothing; perhaps nobody is there.
-                    let ping = socket.try_send(ClientFrame::Ping { nonce: 1 }).await;
-                    match timeout(SILENCE, socket.next()).await {
+                    let ping = open.socket.try_send(ClientFrame::Ping { nonce: 1 }).await;
+                    match timeout(SILENCE, open.socket.next()).await {
                         Ok(Some(frame)) if ping.is_ok() => frame,
                         _ => continue 'connect,
                     }
@@ -183,7 +221,12 @@ async fn read(hosts: Hosts, line: Arc<Line>, written: Arc<AtomicBool>) {
                         assert_eq!(n, shown + 1, "line {}: a gap", line.number);
                         line.shown.store(n, SeqCst);
                     }
-                    if socket.try_send(ClientFrame::Ack { queue, seq }).await.is_err() {
+                    if open
+                        .socket
+                        .try_send(ClientFrame::Ack { queue, seq })
+                        .await
+                        .is_err()
+                    {
                         continue 'connect;
                     }
                 }
@@ -235,7 +278,22 @@ impl Load {
 
     /// The nodes from now on.
     pub fn nodes<'a>(&self, nodes: impl IntoIterator<Item = &'a Server>) {
-        *self.hosts.lock().unwrap() = nodes.into_iter().map(|node| node.host().to_owned()).collect();
+        let mut hosts = self.hosts.lock().unwrap();
+        hosts.here = nodes.into_iter().map(|node| node.host().to_owned()).collect();
+        hosts.shunned.clear();
+    }
+
+    /// Everybody connects anew, to all the nodes that are there.
+    pub fn spread(&self) {
+        self.hosts.lock().unwrap().spread += 1;
+    }
+
+    /// A node that is not ready: the load balancer ends connections to it and makes no new ones.
+    pub fn shun(&self, node: &Server) {
+        let mut hosts = self.hosts.lock().unwrap();
+        let host = node.host().to_owned();
+        hosts.here.retain(|other| *other != host);
+        hosts.shunned.push(host);
     }
 
     pub fn run(&mut self) {

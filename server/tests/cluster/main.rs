@@ -14,7 +14,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod door;
 mod faults;
 mod ground;
 mod load;
+mod secure;
 mod start;

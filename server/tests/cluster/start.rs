@@ -1,9 +1,9 @@
 //! What is wrong is said in one line, with code 2.
 
-use crate::{common::process::Place, ground::Ground};
+use crate::ground::Ground;
 use std::process::Command;
 
-fn sql(url: &str, text: &str) {
+pub fn sql(url: &str, text: &str) {
     let done = Command::new("psql")
         .args(["--quiet", "--no-psqlrc", url, "--command", text])
         .status()
@@ -11,17 +11,10 @@ fn sql(url: &str, text: &str) {
     assert!(done.success());
 }
 
-fn url(place: &Place) -> String {
-    let command = place.command();
-    let mut set = command.get_envs();
-    let (_, url) = set.find(|(name, _)| *name == "RLY_DATABASE_URL").unwrap();
-    url.unwrap().to_str().unwrap().to_owned()
-}
-
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts its own servers: ./test cluster"]
 async fn mistakes_stop_the_start_with_one_line_and_code_2() {
-    let ground = Ground::new();
+    let ground = Ground::new().await;
     let place = &ground.place;
     let key = place.path().join("other.key");
     std::fs::write(&key, [9; 32]).unwrap();
@@ -71,7 +64,7 @@ async fn mistakes_stop_the_start_with_one_line_and_code_2() {
     });
     assert!(line.contains("belongs to the log"), "{line}");
 
-    let database = url(place);
+    let database = place.option("RLY_DATABASE_URL");
     sql(
         &database,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \

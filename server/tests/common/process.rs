@@ -79,6 +79,12 @@ impl Place {
         self.0.path()
     }
 
+    /// An option that every start has.
+    pub fn option(&self, name: &str) -> &str {
+        let found = self.1.iter().find(|(found, _)| *found == name);
+        &found.unwrap_or_else(|| panic!("{name} is not set")).1
+    }
+
     pub fn data(&self) -> PathBuf {
         self.0.path().join("data")
     }

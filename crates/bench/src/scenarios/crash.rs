@@ -36,7 +36,7 @@ pub(super) async fn syncs(place: &Place, target: Target) -> Result<Figures, Fail
     let stored = (server.syncs() - before) as f64 / place.scale.crash as f64;
     offline::drain(&server, reader, place.scale.crash).await?;
     let before = server.syncs();
-    let figures = pairs::load(place, &server, Duration::ZERO).await?;
+    let figures = pairs::load(&place.scale, std::slice::from_ref(&server), Duration::ZERO).await?;
     let messages = figures.iter().find(|(name, _)| name == "messages");
     let messages = messages.map_or(1.0, |(_, messages)| *messages);
     Ok(vec![

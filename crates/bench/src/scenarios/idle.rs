@@ -19,7 +19,7 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
     let base = server.memory();
     let mut figures = Vec::new();
     for count in &place.scale.idle {
-        let meter = Meter::start(&server);
+        let meter = Meter::start([&server]);
         let before = parties.len() - 1;
         for users in users[parties.len()..=*count].chunks(AT_ONCE) {
             let readers = users.iter().map(|user| Party::reader(&server, user, |_| {}));
@@ -28,7 +28,7 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
         for party in &mut parties {
             party.rest();
         }
-        let used = meter.stop(&server);
+        let used = meter.stop([&server]);
         sleep(place.scale.settle).await;
         let memory = server.memory().saturating_sub(base) as f64 / 1024.0;
         let opened = (count - before) as f64;

@@ -2,10 +2,9 @@
 
 mod crash;
 mod idle;
-mod kafka;
-mod latency;
+pub(crate) mod latency;
 mod offline;
-mod pairs;
+pub(crate) mod pairs;
 
 use crate::{
     Failure,
@@ -64,9 +63,6 @@ impl Scenario {
         // What is only in memory is lost, as everybody knows.
         match target {
             Target::Memory => !matches!(self, Self::Crash | Self::Syncs),
-            Target::Kafka => matches!(self, Self::Lat | Self::Thr),
-            // The database and the log do that for it.
-            Target::Cluster => self != Self::Syncs,
             Target::Relay | Target::Sqlite => true,
         }
     }
@@ -99,6 +95,14 @@ impl Scale {
             crash: 2_000,
             idle: vec![2_000, 10_000],
             settle: Duration::from_secs(3),
+        }
+    }
+
+    /// That of a cluster's tables: each message costs more, and there are more tables.
+    pub fn cluster() -> Self {
+        Self {
+            messages: 500,
+            ..Self::full()
         }
     }
 
@@ -143,8 +147,6 @@ pub(crate) type Figures = Vec<(String, f64)>;
 /// Runs a scenario once. An error is a promise that was broken, or a server that did not answer.
 pub(crate) async fn run(scenario: Scenario, place: &Place, target: Target) -> Result<Figures, Failure> {
     match scenario {
-        Scenario::Lat if target == Target::Kafka => kafka::latency(place).await,
-        Scenario::Thr if target == Target::Kafka => kafka::throughput(place).await,
         Scenario::Lat => latency::run(place, target).await,
         Scenario::Thr => pairs::run(place, target, Duration::ZERO).await,
         Scenario::Late => pairs::run(place, target, Duration::from_millis(50)).await,
@@ -155,39 +157,39 @@ pub(crate) async fn run(scenario: Scenario, place: &Place, target: Target) -> Re
     }
 }
 
-fn figure(name: &str, value: f64) -> (String, f64) {
+pub(crate) fn figure(name: &str, value: f64) -> (String, f64) {
     (name.to_owned(), value)
 }
 
 /// Reads time and CPU use at a moment.
-struct Meter {
+pub(crate) struct Meter {
     at: Instant,
-    server: Duration,
+    servers: Duration,
     own: Duration,
     machine: Duration,
 }
 
 /// What was used since.
-struct Used {
-    seconds: f64,
-    server: f64,
+pub(crate) struct Used {
+    pub seconds: f64,
+    pub server: f64,
     own: f64,
     others: f64,
 }
 
 impl Meter {
-    fn start(server: &Server) -> Self {
+    pub fn start<'a>(servers: impl IntoIterator<Item = &'a Server>) -> Self {
         Self {
             at: Instant::now(),
-            server: server.cpu(),
+            servers: servers.into_iter().map(Server::cpu).sum(),
             own: own_cpu(),
             machine: machine_cpu(),
         }
     }
 
-    fn stop(&self, server: &Server) -> Used {
-        let now = Self::start(server);
-        let (server, own) = (now.server - self.server, now.own - self.own);
+    pub fn stop<'a>(&self, servers: impl IntoIterator<Item = &'a Server>) -> Used {
+        let now = Self::start(servers);
+        let (server, own) = (now.servers - self.servers, now.own - self.own);
         let machine = now.machine.saturating_sub(self.machine);
         Used {
             seconds: (now.at - self.at).as_secs_f64(),
@@ -200,7 +202,7 @@ impl Meter {
 
 impl Used {
     /// Costs of each of so many messages, and how busy others kept the machine.
-    fn figures(&self, messages: u64) -> Figures {
+    pub fn figures(&self, messages: u64) -> Figures {
         let each = |seconds: f64| seconds * 1e6 / messages.max(1) as f64;
         vec![
             figure("server CPU us/message", each(self.server)),

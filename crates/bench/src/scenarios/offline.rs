@@ -26,15 +26,15 @@ pub(super) async fn run(place: &Place, target: Target) -> Result<Figures, Failur
     let (mut stored, mut store_cpu, mut drained, mut drain_cpu) = (0.0, 0.0, 0.0, 0.0);
     for reader in readers {
         sleep(place.scale.settle / 10).await;
-        let meter = Meter::start(&server);
+        let meter = Meter::start([&server]);
         stored += store(&server, sender, reader, count).await?;
         // Until it is at rest: the threads' times are exact then, and what is put off counts too.
         sleep(place.scale.settle / 10).await;
-        store_cpu += meter.stop(&server).server;
-        let meter = Meter::start(&server);
+        store_cpu += meter.stop([&server]).server;
+        let meter = Meter::start([&server]);
         drained += drain(&server, reader, count).await?;
         sleep(place.scale.settle / 10).await;
-        drain_cpu += meter.stop(&server).server;
+        drain_cpu += meter.stop([&server]).server;
     }
     let all = (count * readers.len() as u64) as f64;
     Ok(vec![

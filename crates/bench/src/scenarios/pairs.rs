@@ -1,6 +1,6 @@
 //! Many pairs, each with a bounded number of messages on the way.
 
-use super::{Figures, Meter, Place, figure};
+use super::{Figures, Meter, Place, Scale, figure};
 use crate::{
     Failure,
     message::{Inbox, Message, percentile},
@@ -16,24 +16,23 @@ use std::{
 use tokio::time::{sleep, sleep_until};
 
 pub(super) async fn run(place: &Place, target: Target, ack_after: Duration) -> Result<Figures, Failure> {
-    let server = place.start(target)?;
-    load(place, &server, ack_after).await
+    load(&place.scale, &[place.start(target)?], ack_after).await
 }
 
-/// Puts the load on a server.
-pub(super) async fn load(place: &Place, server: &Server, ack_after: Duration) -> Result<Figures, Failure> {
-    let scale = &place.scale;
-    let users = users::make(server, 2 * scale.pairs).await?;
+/// Puts the load on nodes. The two of a pair are on different ones, where there are two.
+pub(crate) async fn load(scale: &Scale, nodes: &[Server], ack_after: Duration) -> Result<Figures, Failure> {
+    let users = users::make(&nodes[0], 2 * scale.pairs).await?;
     let end = Instant::now() + scale.warm_up + scale.time;
     let counted = Cell::new(0);
-    let pairs = users
-        .chunks_exact(2)
-        .map(|pair| self::pair(server, pair, scale.window, end, ack_after, &counted));
+    let pairs = users.chunks_exact(2).enumerate().map(|(n, users)| {
+        let at = (&nodes[n % nodes.len()], &nodes[(n + 1) % nodes.len()]);
+        pair(at, users, scale.window, end, ack_after, &counted)
+    });
     let measure = async {
         sleep(scale.warm_up).await;
-        let (meter, before) = (Meter::start(server), counted.get());
+        let (meter, before) = (Meter::start(nodes), counted.get());
         sleep(end.saturating_duration_since(Instant::now())).await;
-        (meter.stop(server), counted.get() - before)
+        (meter.stop(nodes), counted.get() - before)
     };
     let (ages, (used, messages)) = tokio::join!(futures_util::future::try_join_all(pairs), measure);
     let mut ages: Vec<f32> = ages?.into_iter().flatten().collect();
@@ -48,7 +47,7 @@ pub(super) async fn load(place: &Place, server: &Server, ack_after: Duration) ->
 }
 
 async fn pair(
-    server: &Server,
+    (senders, readers): (&Server, &Server),
     users: &[Rc<User>],
     window: u64,
     end: Instant,
@@ -58,8 +57,8 @@ async fn pair(
     let [sender, reader] = users else {
         return Err("a pair is two users".into());
     };
-    let mut to = Party::reader(server, reader, |_| {}).await?;
-    let mut from = Party::connect(server, sender).await?;
+    let mut to = Party::reader(readers, reader, |_| {}).await?;
+    let mut from = Party::connect(senders, sender).await?;
     to.holds_back = !ack_after.is_zero();
     let (mut inbox, mut message, mut sent) = (Inbox::default(), Message::new(), 0);
     let mut acknowledge_at: Option<Instant> = None;

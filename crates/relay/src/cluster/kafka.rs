@@ -29,8 +29,11 @@ pub(super) use context::Quiet as QuietContext;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an envelope may be on its way into the log before its sender is told to try again.
 const DELIVERY_MS: &str = "8000";
-/// Bytes on their way at most; then senders are told to try again at once.
-const BUFFER_KIB: &str = "65536";
+/// Ways into the log. A broker takes one request of a connection after another, each with envelopes of one
+/// partition, and answers when they are on the disks: so several connections are waited for at one time.
+const LANES: usize = 4;
+/// Bytes on their way at most in each; then senders are told to try again at once.
+const BUFFER_KIB: &str = "16384";
 /// How long a stop waits for what is on its way.
 const FLUSH: Duration = Duration::from_secs(3);
 /// How often the broker is asked whether it is there, and the log is trimmed.
@@ -152,6 +155,57 @@ pub(crate) struct NotTaken;
 
 type Producing = ThreadedProducer<Deliveries>;
 
+/// One way into the log: a producer with connections of its own, replaced when it has met an error that
+/// it cannot get over.
+struct Lane {
+    config: ClientConfig,
+    deliveries: Deliveries,
+    producer: RwLock<Producing>,
+}
+
+impl Lane {
+    fn open(config: ClientConfig, deliveries: &Deliveries) -> Result<Self, Rd> {
+        let producer = ThreadedProducer::from_config_and_context(&config, deliveries.clone())?;
+        Ok(Self {
+            config,
+            deliveries: deliveries.clone(),
+            producer: RwLock::new(producer),
+        })
+    }
+
+    fn produce(&self, one: Produce) -> Result<(), NotTaken> {
+        let record = BaseRecord::with_opaque_to(one.topic, Box::new(one.pending))
+            .partition(one.partition)
+            .key(one.key)
+            .payload(one.payload);
+        let refused = match self.producer.read().send(record) {
+            Ok(()) => return Ok(()),
+            Err((error, record)) => {
+                // Its reply is not answered but refused by whoever called.
+                drop(record);
+                error
+            }
+        };
+        if refused.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.replace();
+        }
+        Err(NotTaken)
+    }
+
+    /// A producer that has met a fatal error takes nothing ever again.
+    fn replace(&self) {
+        let mut current = self.producer.write();
+        let Some((code, reason)) = current.client().fatal_error() else {
+            return;
+        };
+        tracing::error!(%code, reason, "the producer ended; a new one begins");
+        match ThreadedProducer::from_config_and_context(&self.config, self.deliveries.clone()) {
+            Ok(fresh) => *current = fresh,
+            Err(error) => tracing::error!(error = one_line(&error), "no new producer"),
+        }
+    }
+}
+
 /// The log.
 pub(crate) struct Kafka {
     /// Which log it is: the broker's cluster and the topic.
@@ -169,8 +223,10 @@ pub(crate) struct Kafka {
     config: ClientConfig,
     admin: AdminClient<Quiet>,
     deliveries: Deliveries,
-    /// Replaced when it has met an error that it cannot get over.
-    producer: RwLock<Producing>,
+    /// Each takes some of the partitions.
+    lanes: Vec<Lane>,
+    /// For hints, which do not wait behind envelopes.
+    hints: Lane,
 }
 
 impl Kafka {
@@ -188,8 +244,12 @@ impl Kafka {
             .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false");
         let deliveries = Deliveries::default();
-        let producer =
-            producer(&common, &deliveries).map_err(|error| KafkaError::Options(one_line(&error)))?;
+        let lanes = (0..LANES)
+            .map(|_| Lane::open(for_envelopes(&common), &deliveries))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| KafkaError::Options(one_line(&error)))?;
+        let hints = Lane::open(for_hints(&common), &deliveries)?;
+        let producer = hints.producer.read();
         let client = producer.client();
         client
             .fetch_metadata(None, CONNECT)
@@ -197,6 +257,7 @@ impl Kafka {
         let cluster = client
             .fetch_cluster_id(CONNECT)
             .ok_or_else(|| KafkaError::Failed("the broker does not say which cluster it is".into()))?;
+        drop(producer);
         let queues = format!("{}.queues", config.prefix);
         Ok(Self {
             name: format!("{cluster}/{queues}"),
@@ -208,7 +269,8 @@ impl Kafka {
             admin: AdminClient::from_config_and_context(&common, Quiet)?,
             config: common,
             deliveries,
-            producer: RwLock::new(producer),
+            lanes,
+            hints,
         })
     }
 
@@ -222,49 +284,32 @@ impl Kafka {
         self.deliveries.count_with(counters);
     }
 
-    /// Hands a record to the producer, which answers what is pending. On an error nothing is answered.
+    /// Hands a record to a producer, which answers what is pending. On an error nothing is answered.
     pub fn produce(&self, one: Produce) -> Result<(), NotTaken> {
-        let record = BaseRecord::with_opaque_to(one.topic, Box::new(one.pending))
-            .partition(one.partition)
-            .key(one.key)
-            .payload(one.payload);
-        let refused = match self.producer.read().send(record) {
-            Ok(()) => return Ok(()),
-            Err((error, record)) => {
-                // Its reply is not answered but refused by whoever called.
-                drop(record);
-                error
+        let lane = match &one.pending {
+            Pending::Wake => &self.hints,
+            Pending::Envelope { .. } => {
+                let partition = usize::try_from(one.partition).unwrap_or_default();
+                self.lanes.get(partition % LANES).ok_or(NotTaken)?
             }
         };
-        if refused.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.replace_producer();
-        }
-        Err(NotTaken)
-    }
-
-    /// A producer that has met a fatal error takes nothing ever again.
-    fn replace_producer(&self) {
-        let mut current = self.producer.write();
-        let Some((code, reason)) = current.client().fatal_error() else {
-            return;
-        };
-        tracing::error!(%code, reason, "the producer ended; a new one begins");
-        match producer(&self.config, &self.deliveries) {
-            Ok(fresh) => *current = fresh,
-            Err(error) => tracing::error!(error = one_line(&error), "no new producer"),
-        }
+        lane.produce(one)
     }
 
     /// Waits until nothing is on its way, but not for ever.
     pub fn flush(&self) {
-        if let Err(error) = self.producer.read().flush(FLUSH) {
-            tracing::warn!(error = one_line(&error), "some envelopes are not in the log yet");
+        let end = Instant::now() + FLUSH;
+        for lane in &self.lanes {
+            let left = end.saturating_duration_since(Instant::now());
+            if let Err(error) = lane.producer.read().flush(left) {
+                tracing::warn!(error = one_line(&error), "some envelopes are not in the log yet");
+            }
         }
     }
 
     /// Whether a broker answers that knows the topic.
     fn check(&self) -> Result<(), String> {
-        let producer = self.producer.read().clone();
+        let producer = self.hints.producer.read().clone();
         let metadata = producer
             .client()
             .fetch_metadata(Some(&self.queues), LOOK)
@@ -291,10 +336,10 @@ impl Kafka {
     }
 }
 
-fn producer(common: &ClientConfig, deliveries: &Deliveries) -> Result<Producing, Rd> {
+/// In order and once, on as many disks as the topic asks for.
+fn for_envelopes(common: &ClientConfig) -> ClientConfig {
     let mut config = common.clone();
     config
-        // In order and once, on as many disks as the topic asks for.
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.timeout.ms", DELIVERY_MS)
@@ -303,7 +348,19 @@ fn producer(common: &ClientConfig, deliveries: &Deliveries) -> Result<Producing,
         .set("queue.buffering.max.messages", "200000")
         // What comes together goes together; one that is alone does not wait.
         .set("linger.ms", "0");
-    ThreadedProducer::from_config_and_context(&config, deliveries.clone())
+    config
+}
+
+/// What is late is worth nothing, and what is lost is found by looking.
+fn for_hints(common: &ClientConfig) -> ClientConfig {
+    let mut config = common.clone();
+    config
+        .set("acks", "1")
+        .set("message.timeout.ms", "2000")
+        .set("request.timeout.ms", "2000")
+        .set("queue.buffering.max.messages", "10000")
+        .set("linger.ms", "0");
+    config
 }
 
 /// Asks the broker how it is, and trims the log behind what is stored, until the relay stops.

@@ -66,13 +66,13 @@ impl Kafka {
     }
 
     fn brokers(&self) -> Result<i32, KafkaError> {
-        let producer = self.producer.read();
+        let producer = self.hints.producer.read();
         let metadata = producer.client().fetch_metadata(None, CONNECT)?;
         Ok(i32::try_from(metadata.brokers().len()).unwrap_or(i32::MAX))
     }
 
     fn look(&self, topic: &str) -> Result<Option<Found>, KafkaError> {
-        let producer = self.producer.read();
+        let producer = self.hints.producer.read();
         let metadata = producer.client().fetch_metadata(Some(topic), CONNECT)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let partitions = found.map_or(&[][..], |found| found.partitions());
