@@ -120,8 +120,15 @@ impl Ground {
     pub fn node(&self) -> Server {
         self.place.start_with(|command| {
             let any = "1000000/1000000";
-            let limits = ["sends_per_peer", "sends_per_address", "registrations", "proofs"];
-            let limits = limits.map(|name| format!("{name}={any}")).join(",");
+            let limits = [
+                "sends_per_peer",
+                "sends_per_address",
+                "registrations",
+                "proofs",
+                "vault_calls",
+            ];
+            let limits = limits.map(|name| format!("{name}={any}")).join(",")
+                + ",bytes_per_peer=4000000000/4000000000";
             command.env("RLY_LIMITS", limits);
         })
     }
