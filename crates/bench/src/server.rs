@@ -14,6 +14,8 @@ use std::{
 /// The product's limits are for people. These let the load through, and are still enforced.
 const LIMITS: &str = "sends_per_address=10000000/10000000,sends_per_peer=10000000/10000000,\
                       registrations=1000000/1000000,proofs=1000000/1000000,\
+                      connections_per_peer=1000000,calls_per_peer=1000000,\
+                      bytes_per_peer=4000000000/4000000000,\
                       queue_envelopes=1000000,queue_bytes=1073741824";
 /// What makes data reach the disk.
 const SYNCS: &str = "trace=fsync,fdatasync,msync,sync_file_range";

@@ -59,8 +59,18 @@ pub struct Limits {
     pub proofs: Rate,
     /// Vaults opened by one peer.
     pub vault_opens: Rate,
+    /// Pages of vaults read, and writes to vaults, by one peer.
+    pub vault_calls: Rate,
+    /// Bytes that one peer has stored: envelopes, cards, what is written to vaults.
+    pub bytes_per_peer: Rate,
+    /// Bytes that must be free on the disk for anything new to be taken; 0: it does not matter.
+    pub disk_free: u64,
     /// Connections to this server at most.
     pub connections: usize,
+    /// Of those, from one peer: behind one address there may be a whole school.
+    pub connections_per_peer: usize,
+    /// API calls of one peer that are under way at one time.
+    pub calls_per_peer: usize,
     /// Envelopes that wait in one queue at most.
     pub queue_envelopes: u32,
     /// Bytes that wait in one queue at most.
@@ -77,7 +87,12 @@ impl Default for Limits {
             claims: Rate::new(20.0, 200.0),
             proofs: Rate::new(100.0, 5_000.0),
             vault_opens: Rate::new(5.0, 100.0),
+            vault_calls: Rate::new(20.0, 500.0),
+            bytes_per_peer: Rate::new(524_288.0, 134_217_728.0),
+            disk_free: 256 << 20,
             connections: 50_000,
+            connections_per_peer: 500,
+            calls_per_peer: 128,
             queue_envelopes: rly_protocol::limits::QUEUE_ENVELOPES,
             queue_bytes: rly_protocol::limits::QUEUE_BYTES,
         }
@@ -110,6 +125,10 @@ impl Limits {
             claims: any,
             proofs: any,
             vault_opens: any,
+            vault_calls: any,
+            bytes_per_peer: Rate::new(1e15, 1e15),
+            connections_per_peer: usize::MAX,
+            calls_per_peer: usize::MAX,
             ..Self::default()
         }
     }
@@ -125,6 +144,8 @@ impl Limits {
             "claims" => &mut self.claims,
             "proofs" => &mut self.proofs,
             "vault_opens" => &mut self.vault_opens,
+            "vault_calls" => &mut self.vault_calls,
+            "bytes_per_peer" => &mut self.bytes_per_peer,
             _ => return self.set_number(name, value),
         };
         *rate = value.parse().ok()?;
@@ -133,7 +154,10 @@ impl Limits {
 
     fn set_number(&mut self, name: &str, value: &str) -> Option<()> {
         match name {
+            "disk_free" => self.disk_free = value.parse().ok()?,
             "connections" => self.connections = value.parse().ok().filter(|n| *n > 0)?,
+            "connections_per_peer" => self.connections_per_peer = value.parse().ok().filter(|n| *n > 0)?,
+            "calls_per_peer" => self.calls_per_peer = value.parse().ok().filter(|n| *n > 0)?,
             "queue_envelopes" => self.queue_envelopes = value.parse().ok().filter(|n| *n > 0)?,
             // Less would refuse envelopes that the protocol allows, for ever.
             "queue_bytes" => self.queue_bytes = value.parse().ok().filter(|n| *n >= ENVELOPE_MAX as u64)?,
@@ -181,6 +205,8 @@ mod tests {
             "claims",
             "proofs",
             "vault_opens",
+            "vault_calls",
+            "bytes_per_peer",
         ] {
             let limits: Limits = format!("{name}=123/456").parse().unwrap();
             assert!(
@@ -188,7 +214,14 @@ mod tests {
                     .contains(&format!("{name}: Rate {{ per_second: 123.0, burst: 456.0 }}"))
             );
         }
-        for name in ["connections", "queue_envelopes", "queue_bytes"] {
+        for name in [
+            "disk_free",
+            "connections",
+            "connections_per_peer",
+            "calls_per_peer",
+            "queue_envelopes",
+            "queue_bytes",
+        ] {
             let limits: Limits = format!("{name}=123456").parse().unwrap();
             assert!(format!("{limits:?}").contains(&format!("{name}: 123456")));
         }

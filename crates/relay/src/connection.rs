@@ -3,7 +3,7 @@
 use crate::{
     Refusal,
     cells::{Cell, CellState},
-    cluster, deliver,
+    cluster, deliver, disk,
     engine::{Engine, hash, tell_replaced},
     invites,
     keys::random,
@@ -13,6 +13,7 @@ use crate::{
     peers::{Peer, Use},
     queue::{Deliverable, Offer, Quota},
     reply::Reply,
+    seats::Seat,
     store::Place,
     vaults,
     writer::Job,
@@ -27,7 +28,7 @@ use rly_protocol::{
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::IpAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::Duration,
 };
 
@@ -45,6 +46,9 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn open(engine: &Arc<Engine>, peer: IpAddr) -> Result<Self, Refusal> {
+        let Some(seat) = engine.seats.take(peer) else {
+            return Err(Refusal::later(ErrorCode::TooManyConnections, CROWDED_WAIT));
+        };
         let outbox = Arc::new(Outbox::new(engine.load.clone()));
         let session = engine.number();
         {
@@ -75,6 +79,7 @@ impl Connection {
             outbox: outbox.clone(),
             reading: HashMap::new(),
             vaults: HashSet::new(),
+            _seat: seat,
         };
         Ok(Self {
             incoming,
@@ -150,6 +155,7 @@ pub struct Incoming {
     reading: HashMap<QueueId, (Arc<Cell>, u64)>,
     /// The vaults that it has opened.
     pub(crate) vaults: HashSet<QueueId>,
+    _seat: Seat,
 }
 
 impl Drop for Incoming {
@@ -259,7 +265,8 @@ impl Incoming {
             return Err(Refusal::stopping());
         }
         let now = engine.now();
-        self.allow_at(Use::Send, now)?;
+        disk::check(engine)?;
+        self.allow_bytes(Use::Send, body.len(), now)?;
         if engine.load.is_too_high() {
             return Err(Refusal::unavailable());
         }
@@ -359,6 +366,15 @@ impl Incoming {
         if let Proof::Signed { .. } = proof {
             self.allow(Use::Proof)?;
         }
+        // Before the store is asked: whoever has no ticket of ours costs it nothing.
+        if let Proof::Ticket { ticket } = &proof {
+            if !engine.keyring.is_ticket(&queue, ticket) {
+                return Err(ErrorCode::ProofInvalid.into());
+            }
+            if ticket.expires <= engine.now() {
+                return Err(ErrorCode::TicketExpired.into());
+            }
+        }
         let cell = engine.cell(&queue).await?.ok_or(ErrorCode::NoQueue)?;
         let ticket = match proof {
             Proof::Signed { signature } => {
@@ -366,15 +382,7 @@ impl Incoming {
                 self.ticket(&queue)
             }
             // Not renewed: after a day a reader shows again that it has the key.
-            Proof::Ticket { ticket } => {
-                if !engine.keyring.is_ticket(&queue, &ticket) {
-                    return Err(ErrorCode::ProofInvalid.into());
-                }
-                if ticket.expires <= engine.now() {
-                    return Err(ErrorCode::TicketExpired.into());
-                }
-                ticket
-            }
+            Proof::Ticket { ticket } => ticket,
         };
         engine.used(&cell, engine.now());
         if let Some(cluster) = &engine.cluster {
@@ -434,14 +442,18 @@ impl Incoming {
     }
 
     pub(crate) fn allow(&self, what: Use) -> Result<(), Refusal> {
-        self.allow_at(what, self.engine.now())
+        let engine = &self.engine;
+        self.counted(self.peer.take(what, engine.now(), &engine.config.limits))
     }
 
-    fn allow_at(&self, what: Use, now: Timestamp) -> Result<(), Refusal> {
-        let engine = &self.engine;
-        let allowed = self.peer.take(what, now, &engine.config.limits);
+    pub(crate) fn allow_bytes(&self, what: Use, bytes: usize, now: Timestamp) -> Result<(), Refusal> {
+        let limits = &self.engine.config.limits;
+        self.counted(self.peer.take_bytes(what, bytes, now, limits))
+    }
+
+    fn counted(&self, allowed: Result<(), Refusal>) -> Result<(), Refusal> {
         if allowed.is_err() {
-            engine.counters.rate_limited.fetch_add(1, Relaxed);
+            Counters::count(&self.engine.counters.rate_limited);
         }
         allowed
     }

@@ -1,16 +1,17 @@
 //! The relay as its callers see it, and what all of its parts share.
 
 use crate::{
-    Clock, Connection, KafkaConfig, KafkaError, Keyring, Metrics, PostgresStore, Refusal, RelayConfig, Store,
-    StoreError,
+    Clock, Connection, KafkaConfig, KafkaError, Keyring, Limits, Metrics, PostgresStore, Refusal,
+    RelayConfig, Store, StoreError,
     cells::{Cell, CellState, Cells},
     cluster::Cluster,
-    invites,
+    disk, invites,
     keys::random,
     metrics::Counters,
     outbox::Outbox,
     peers::{Peers, Use},
     reply::Load,
+    seats::Seats,
     sequence::{BLOCK, Sequence},
     store::{Batch, Change, Day, Hash, Identity, Outcome},
     sweeper,
@@ -29,7 +30,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU64,
+            AtomicBool, AtomicU32, AtomicU64,
             Ordering::{AcqRel, Relaxed},
         },
     },
@@ -41,6 +42,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a client is asked to wait before it connects to the server that comes next.
 const RECONNECT: Duration = Duration::from_secs(1);
+
+/// What a mailbox, an invite or a notice takes on the disk, about.
+const ROW: usize = 256;
 
 /// Why a relay does not start.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub(crate) struct Engine {
     pub cluster: Option<Arc<Cluster>>,
     pub cells: Cells,
     pub peers: Peers,
+    /// For connections.
+    pub seats: Seats,
     pub counters: Arc<Counters>,
     pub load: Arc<Load>,
     pub sequence: Sequence,
@@ -81,7 +87,11 @@ pub(crate) struct Engine {
     pub vaults: Mutex<HashMap<QueueId, (u64, Arc<Outbox>)>>,
     /// Queues whose day of last use has changed.
     pub touched: Mutex<Vec<QueueId>>,
+    /// The day on which vaults were swept last: looking at all of them has time.
+    pub vaults_swept: AtomicU32,
     pub stopping: CancellationToken,
+    /// There is less free disk space than there must be.
+    pub disk_low: AtomicBool,
     jobs: mpsc::UnboundedSender<Job>,
     numbers: AtomicU64,
     /// Something was deleted since the disk was last cleaned of it.
@@ -124,13 +134,22 @@ impl Engine {
         self.written(|reply| Job::Change { change, reply }).await
     }
 
-    /// Takes one of a rate from a peer.
+    /// Takes one of a rate from a peer, for something that is to be stored.
     pub fn allow(&self, peer: IpAddr, what: Use) -> Result<(), Refusal> {
+        self.allow_bytes(peer, what, 0)
+    }
+
+    /// The same for something that has so many bytes beside what any row has.
+    pub fn allow_bytes(&self, peer: IpAddr, what: Use, bytes: usize) -> Result<(), Refusal> {
         if self.stopping.is_cancelled() {
             return Err(Refusal::stopping());
         }
+        disk::check(self)?;
         let limits = &self.config.limits;
-        let allowed = self.peers.of(peer).take(what, self.now(), limits);
+        let allowed = self
+            .peers
+            .of(peer)
+            .take_bytes(what, ROW + bytes, self.now(), limits);
         if allowed.is_err() {
             Counters::count(&self.counters.rate_limited);
         }
@@ -267,6 +286,7 @@ impl Relay {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let counters = Arc::<Counters>::default();
         let engine = Arc::new(Engine {
+            seats: Seats::new(config.limits.connections_per_peer),
             config,
             keyring,
             store,
@@ -283,7 +303,9 @@ impl Relay {
             sessions: Mutex::default(),
             vaults: Mutex::default(),
             touched: Mutex::default(),
+            vaults_swept: AtomicU32::new(0),
             stopping: CancellationToken::new(),
+            disk_low: AtomicBool::new(false),
             jobs,
             numbers: AtomicU64::new(1),
             // What was deleted before the last end may still be in the log.
@@ -291,6 +313,9 @@ impl Relay {
         });
         tokio::spawn(Writer::new(engine.clone(), inbox).run());
         tokio::spawn(sweeper::run(engine.clone()));
+        // Known before anybody asks for anything.
+        disk::look(&engine).await;
+        tokio::spawn(disk::watch(engine.clone()));
         Ok(Self { engine })
     }
 
@@ -346,6 +371,10 @@ impl Relay {
         if let Some(part) = engine.cluster.as_ref().and_then(|cluster| cluster.failing()) {
             return Err(part.into());
         }
+        disk::look(engine).await;
+        if engine.disk_low.load(Relaxed) {
+            return Err("disk".into());
+        }
         let part = |error: StoreError| error.part().to_owned();
         engine.store.check().await.map_err(part)?;
         let (reply, outcome) = oneshot::channel();
@@ -354,6 +383,11 @@ impl Relay {
             Ok(written) => written.map_err(part),
             Err(_) => Err("stopping".into()),
         }
+    }
+
+    /// What each peer may use.
+    pub fn limits(&self) -> &Limits {
+        &self.engine.config.limits
     }
 
     /// Counters and gauges.

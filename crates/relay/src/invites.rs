@@ -43,7 +43,7 @@ pub(crate) async fn register(
 }
 
 pub(crate) async fn share(engine: &Engine, peer: IpAddr, request: ShareContact) -> Result<Shared, Refusal> {
-    engine.allow(peer, Use::Share)?;
+    engine.allow_bytes(peer, Use::Share, request.card.0.len())?;
     let address = engine.keyring.open_address_token(&request.address_token);
     let address = address.ok_or(ErrorCode::TokenInvalid)?;
     let Blob(card) = request.card;

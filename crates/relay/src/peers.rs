@@ -21,15 +21,20 @@ pub(crate) enum Use {
     Claim,
     Proof,
     Vault,
+    VaultCall,
+    /// Bytes to be stored.
+    Bytes,
 }
 
-const USES: [Use; 6] = [
+const USES: [Use; 8] = [
     Use::Send,
     Use::Register,
     Use::Share,
     Use::Claim,
     Use::Proof,
     Use::Vault,
+    Use::VaultCall,
+    Use::Bytes,
 ];
 
 impl Use {
@@ -41,6 +46,8 @@ impl Use {
             Self::Claim => limits.claims,
             Self::Proof => limits.proofs,
             Self::Vault => limits.vault_opens,
+            Self::VaultCall => limits.vault_calls,
+            Self::Bytes => limits.bytes_per_peer,
         }
     }
 }
@@ -54,6 +61,21 @@ impl Peer {
     pub fn take(&self, what: Use, now: Timestamp, limits: &Limits) -> Result<(), Refusal> {
         self.0.lock()[what as usize]
             .take(now, what.rate(limits))
+            .map_err(|wait| Refusal::later(ErrorCode::RateLimited, wait))
+    }
+
+    /// Takes one of a rate, and so many bytes that it asks to be stored.
+    pub fn take_bytes(
+        &self,
+        what: Use,
+        bytes: usize,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
+        let mut buckets = self.0.lock();
+        buckets[what as usize]
+            .take(now, what.rate(limits))
+            .and_then(|()| buckets[Use::Bytes as usize].take_many(now, limits.bytes_per_peer, bytes as f64))
             .map_err(|wait| Refusal::later(ErrorCode::RateLimited, wait))
     }
 
@@ -90,7 +112,7 @@ impl Peers {
 }
 
 /// Who has one IPv6 address has its /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

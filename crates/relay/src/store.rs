@@ -133,6 +133,8 @@ pub enum Change {
     OpenVault {
         /// Its id.
         vault: QueueId,
+        /// Today.
+        day: Day,
     },
     /// Writes slots if the vault is at a generation; an empty blob deletes its slot. No slot twice.
     WriteVault {
@@ -142,8 +144,10 @@ pub enum Change {
         expected: u64,
         /// What to write.
         entries: Vec<VaultEntry>,
-        /// How many bytes the vault may then hold.
+        /// How many bytes the vault may then hold, if that is more than it holds.
         quota: u64,
+        /// Today.
+        day: Day,
     },
 }
 
@@ -234,6 +238,41 @@ pub struct VaultPage {
     pub generation: u64,
     /// Slots in order.
     pub entries: Vec<VaultEntry>,
+    /// There are more slots.
+    pub more: bool,
+}
+
+/// How much a page of a vault holds at most, but one slot in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VaultBounds {
+    /// Slots.
+    pub entries: usize,
+    /// Bytes of their blobs.
+    pub bytes: usize,
+}
+
+/// A page of a vault that is being filled.
+pub(crate) struct VaultRoom {
+    bounds: VaultBounds,
+    entries: usize,
+    bytes: usize,
+}
+
+impl VaultRoom {
+    pub fn new(bounds: VaultBounds) -> Self {
+        Self {
+            bounds,
+            entries: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether a blob of this size still fits, as the first one always does.
+    pub fn take(&mut self, size: usize) -> bool {
+        self.entries += 1;
+        self.bytes += size;
+        self.entries == 1 || self.entries <= self.bounds.entries && self.bytes <= self.bounds.bytes
+    }
 }
 
 /// What has come to its end by a moment.
@@ -247,6 +286,8 @@ pub struct Deadlines {
     pub claims: Timestamp,
     /// Mailboxes not used since before this day.
     pub queues: Day,
+    /// Vaults that hold nothing but their head and were not written since before this day.
+    pub vaults: Day,
     /// How many envelopes and mailboxes at most in one go.
     pub limit: u32,
 }
@@ -260,6 +301,8 @@ pub struct Swept {
     pub queues: Vec<QueueId>,
     /// Cards and invites.
     pub invites: u64,
+    /// Vaults.
+    pub vaults: u64,
 }
 
 /// The result of a store's work.
@@ -282,14 +325,25 @@ pub trait Store: Send + Sync + 'static {
     /// Envelopes after a place, in order.
     fn page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<Envelope>>;
 
-    /// A vault's slots from `from` on; `None` if there is no such vault.
-    fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>>;
+    /// A vault's slots from `from` on; `None` if there is no such vault. What is over the bounds is not
+    /// read.
+    fn vault_page(
+        &self,
+        vault: QueueId,
+        from: u32,
+        bounds: VaultBounds,
+    ) -> StoreFuture<'_, Option<VaultPage>>;
 
     /// Removes what has come to its end.
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept>;
 
     /// Makes the bytes of what was removed leave the disk.
     fn scrub(&self) -> StoreFuture<'_, ()>;
+
+    /// Bytes that are free where it keeps what it is given, if it knows.
+    fn free_space(&self) -> StoreFuture<'_, Option<u64>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Whether reading works.
     fn check(&self) -> StoreFuture<'_, ()>;

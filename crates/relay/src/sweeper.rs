@@ -19,6 +19,8 @@ use std::{
 const EVERY: Duration = Duration::from_secs(20);
 /// Days without any use after which a mailbox is dropped.
 const UNUSED_DAYS: u32 = 400;
+/// Days after which a vault is dropped that holds nothing but its head: nobody loses anything by it.
+const EMPTY_VAULT_DAYS: u32 = 30;
 /// Removed in one transaction at most.
 const CHUNK: u32 = 1_000;
 
@@ -71,16 +73,24 @@ async fn touch(engine: &Engine, now: Timestamp) {
 
 async fn expire(engine: &Engine, now: Timestamp) -> Result<(), StoreError> {
     let before = |seconds: u64| Timestamp(now.0.saturating_sub(seconds * 1000));
+    let today = day(now);
+    let vaults_due = engine.vaults_swept.load(Relaxed) != today;
     let deadlines = Deadlines {
         now,
         envelopes: before(ENVELOPE_TTL),
         claims: before(CLAIM_AGAIN),
-        queues: day(now).saturating_sub(UNUSED_DAYS),
+        queues: today.saturating_sub(UNUSED_DAYS),
+        // Before day 0 there is none.
+        vaults: if vaults_due {
+            today.saturating_sub(EMPTY_VAULT_DAYS)
+        } else {
+            0
+        },
         limit: CHUNK,
     };
     loop {
         let swept = engine.store.sweep(deadlines).await?;
-        if swept.envelopes.len() + swept.queues.len() + swept.invites as usize > 0 {
+        if swept.envelopes.len() + swept.queues.len() + (swept.invites + swept.vaults) as usize > 0 {
             engine.mark_dirty();
         }
         Counters::add(&engine.counters.expired, swept.envelopes.len());
@@ -98,7 +108,8 @@ async fn expire(engine: &Engine, now: Timestamp) -> Result<(), StoreError> {
             }
         }
         let full = |n: usize| n >= CHUNK as usize;
-        if !full(swept.envelopes.len()) && !full(swept.queues.len()) {
+        if !full(swept.envelopes.len()) && !full(swept.queues.len()) && !full(swept.vaults as usize) {
+            engine.vaults_swept.store(today, Relaxed);
             return Ok(());
         }
     }

@@ -3,9 +3,10 @@
 use crate::{
     Refusal, cluster,
     connection::Incoming,
-    engine::{hash, tell_replaced},
+    disk,
+    engine::{day, hash, tell_replaced},
     peers::Use,
-    store::{Change, Outcome, StoreError},
+    store::{Change, Outcome, StoreError, VaultBounds},
 };
 use rly_protocol::{
     ErrorCode, PublicKey, QueueId, Signature,
@@ -14,8 +15,12 @@ use rly_protocol::{
 };
 use std::collections::HashSet;
 
-/// Bytes of blobs in one page at most.
-const PAGE_BYTES: usize = 192 << 10;
+const PAGE: VaultBounds = VaultBounds {
+    entries: VAULT_ENTRIES,
+    bytes: 192 << 10,
+};
+/// Enough to learn whether there is such a vault.
+const LOOK: VaultBounds = VaultBounds { entries: 1, bytes: 0 };
 
 /// The vault of a key.
 pub(crate) fn vault_id(key: &PublicKey) -> QueueId {
@@ -35,9 +40,15 @@ pub(crate) async fn open(
     let vault = vault_id(&key);
     of.check(&key, &vault, &signature)?;
     let engine = &of.engine;
-    let known = engine.store.vault_page(vault, 0, 1).await.map_err(unavailable)?;
+    let known = engine
+        .store
+        .vault_page(vault, 0, LOOK)
+        .await
+        .map_err(unavailable)?;
     if known.is_none() {
-        engine.change(Change::OpenVault { vault }).await?;
+        disk::check(engine)?;
+        let day = day(engine.now());
+        engine.change(Change::OpenVault { vault, day }).await?;
     }
     if let Some(cluster) = &engine.cluster {
         cluster::read_here(engine, cluster, vault, (of.session, &of.outbox), false).await?;
@@ -60,16 +71,17 @@ pub(crate) async fn open(
 
 pub(crate) async fn read(of: &Incoming, req: Req, vault: QueueId, from: u32) -> Result<(), Refusal> {
     check_user(of, vault)?;
-    // One more than is sent tells whether there is more.
-    let limit = VAULT_ENTRIES as u32 + 1;
-    let page = of.engine.store.vault_page(vault, from, limit).await;
+    of.allow(Use::VaultCall)?;
+    // A request is small and a page is large: whoever does not read gets no more of them. Nobody else
+    // waits for it, and if the connection has ended, the answer goes nowhere.
+    of.outbox.room().await;
+    let page = of.engine.store.vault_page(vault, from, PAGE).await;
     let page = page.map_err(unavailable)?.ok_or(ErrorCode::NoQueue)?;
-    let (entries, more) = cut(page.entries);
     of.outbox.answer(&ServerFrame::VaultPage {
         req,
         generation: page.generation,
-        entries,
-        more,
+        entries: page.entries,
+        more: page.more,
     });
     Ok(())
 }
@@ -83,18 +95,24 @@ pub(crate) async fn write(
 ) -> Result<(), Refusal> {
     check_user(of, vault)?;
     check_entries(&entries)?;
+    let (engine, now) = (&of.engine, of.engine.now());
+    let bytes = entries.iter().map(|entry| entry.blob.len()).sum();
+    of.allow_bytes(Use::VaultCall, bytes, now)?;
+    // What makes nothing larger goes on: without its head nobody could use a vault.
+    let full = disk::check(engine);
     let change = Change::WriteVault {
         vault,
         expected,
         entries,
-        quota: VAULT_BYTES,
+        quota: if full.is_ok() { VAULT_BYTES } else { 0 },
+        day: day(now),
     };
-    match of.engine.change(change).await? {
+    match engine.change(change).await? {
         Outcome::Written(generation) => {
             of.outbox.answer(&ServerFrame::VaultWritten { req, generation });
             Ok(())
         }
-        Outcome::Full => Err(ErrorCode::VaultFull.into()),
+        Outcome::Full => Err(full.err().unwrap_or(ErrorCode::VaultFull.into())),
         Outcome::Missing => Err(ErrorCode::NoQueue.into()),
         _ => Err(ErrorCode::VaultConflict.into()),
     }
@@ -135,19 +153,6 @@ fn check_entries(entries: &[VaultEntry]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// As many as a page holds, and whether there are more. At least one, as one always fits.
-fn cut(mut entries: Vec<VaultEntry>) -> (Vec<VaultEntry>, bool) {
-    let mut bytes = 0;
-    let fit = entries.iter().take(VAULT_ENTRIES).take_while(|entry| {
-        bytes += entry.blob.len();
-        bytes <= PAGE_BYTES
-    });
-    let fit = fit.count();
-    let more = fit < entries.len();
-    entries.truncate(fit);
-    (entries, more)
-}
-
 fn unavailable(error: StoreError) -> Refusal {
     tracing::warn!(%error, "reading from the store failed");
     Refusal::unavailable()
@@ -166,19 +171,6 @@ mod tests {
                 blob: blob.clone(),
             })
             .collect()
-    }
-
-    #[test]
-    fn pages_are_bounded_both_ways() {
-        let cut_to = |n, size| {
-            let (page, more) = cut(entries(n, size));
-            (page.len(), more)
-        };
-        assert_eq!(cut_to(0, 1), (0, false));
-        assert_eq!(cut_to(64, 1), (64, false));
-        assert_eq!(cut_to(65, 1), (64, true));
-        assert_eq!(cut_to(3, 65_536), (3, false));
-        assert_eq!(cut_to(4, 65_536), (3, true));
     }
 
     #[test]

@@ -205,7 +205,13 @@ impl Ground {
 
 fn free_limits(command: &mut Command) {
     let any = "1000000/1000000";
-    let limits = ["sends_per_peer", "sends_per_address", "registrations", "proofs"];
-    let limits = limits.map(|name| format!("{name}={any}")).join(",");
+    let limits = [
+        "sends_per_peer",
+        "sends_per_address",
+        "registrations",
+        "proofs",
+        "vault_calls",
+    ];
+    let limits = limits.map(|name| format!("{name}={any}")).join(",") + ",bytes_per_peer=4000000000/4000000000";
     command.env("RLY_LIMITS", limits);
 }

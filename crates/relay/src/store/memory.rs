@@ -2,7 +2,7 @@
 
 use super::{
     Batch, Change, Day, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, Store, StoreFuture,
-    Swept, VaultPage,
+    Swept, VaultBounds, VaultPage, VaultRoom,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -29,6 +29,7 @@ struct Invite {
 #[derive(Default)]
 struct Vault {
     generation: u64,
+    used_day: Day,
     slots: BTreeMap<u32, Bytes>,
 }
 
@@ -130,8 +131,11 @@ impl Tables {
                 notice,
             } => self.claim(*invite, *key, *at, notice),
             Change::Withdraw { invite, queue } => self.withdraw(*invite, *queue),
-            Change::OpenVault { vault } => {
-                self.vaults.entry(*vault).or_default();
+            Change::OpenVault { vault, day } => {
+                self.vaults.entry(*vault).or_insert_with(|| Vault {
+                    used_day: *day,
+                    ..Vault::default()
+                });
                 Outcome::Done
             }
             Change::WriteVault {
@@ -139,7 +143,8 @@ impl Tables {
                 expected,
                 entries,
                 quota,
-            } => self.write_vault(*vault, *expected, entries, *quota),
+                day,
+            } => self.write_vault((*vault, *expected), entries, *quota, *day),
         }
     }
 
@@ -182,7 +187,13 @@ impl Tables {
         }
     }
 
-    fn write_vault(&mut self, id: QueueId, expected: u64, entries: &[VaultEntry], quota: u64) -> Outcome {
+    fn write_vault(
+        &mut self,
+        (id, expected): (QueueId, u64),
+        entries: &[VaultEntry],
+        quota: u64,
+        day: Day,
+    ) -> Outcome {
         let Some(vault) = self.vaults.get_mut(&id) else {
             return Outcome::Missing;
         };
@@ -197,10 +208,12 @@ impl Tables {
                 slots.insert(entry.slot, entry.blob.clone());
             }
         }
-        if slots.values().map(|blob| blob.len() as u64).sum::<u64>() > quota {
+        let size = |slots: &BTreeMap<u32, Bytes>| slots.values().map(|blob| blob.len() as u64).sum::<u64>();
+        if size(&slots) > quota.max(size(&vault.slots)) {
             return Outcome::Full;
         }
         vault.slots = slots;
+        vault.used_day = day;
         vault.generation += 1;
         Outcome::Written(vault.generation)
     }
@@ -245,10 +258,14 @@ impl Tables {
         let before = self.invites.len();
         self.invites.retain(|_, invite| invite.expires >= by.claims);
         invites += (before - self.invites.len()) as u64;
+        let before = self.vaults.len();
+        self.vaults
+            .retain(|_, vault| vault.used_day >= by.vaults || vault.slots.keys().any(|slot| *slot != 0));
         Swept {
             envelopes,
             queues,
             invites,
+            vaults: (before - self.vaults.len()) as u64,
         }
     }
 }
@@ -295,19 +312,31 @@ impl Store for MemoryStore {
         })
     }
 
-    fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>> {
+    fn vault_page(
+        &self,
+        vault: QueueId,
+        from: u32,
+        bounds: VaultBounds,
+    ) -> StoreFuture<'_, Option<VaultPage>> {
         self.now(|tables| {
             let vault = tables.vaults.get(&vault)?;
-            let entries = vault.slots.range(from..).take(limit as usize);
-            Some(VaultPage {
+            let mut page = VaultPage {
                 generation: vault.generation,
-                entries: entries
-                    .map(|(slot, blob)| VaultEntry {
-                        slot: *slot,
-                        blob: blob.clone(),
-                    })
-                    .collect(),
-            })
+                entries: Vec::new(),
+                more: false,
+            };
+            let mut room = VaultRoom::new(bounds);
+            for (slot, blob) in vault.slots.range(from..) {
+                page.more = !room.take(blob.len());
+                if page.more {
+                    break;
+                }
+                page.entries.push(VaultEntry {
+                    slot: *slot,
+                    blob: blob.clone(),
+                });
+            }
+            Some(page)
         })
     }
 

@@ -11,7 +11,7 @@ pub(crate) mod shared;
 
 use super::{
     Batch, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, Store, StoreError, StoreFuture,
-    Swept, VaultPage,
+    Swept, VaultBounds, VaultPage, VaultRoom,
 };
 use bytes::Bytes;
 use rly_protocol::{
@@ -215,30 +215,49 @@ async fn read_page(pool: PgPool, queue: QueueId, after: u64, limit: u32) -> Sql<
 }
 
 /// One statement, so generation and slots are of one moment.
-async fn read_vault(pool: PgPool, vault: QueueId, from: u32, limit: u32) -> Sql<Option<VaultPage>> {
+///
+/// The sizes of one slot more than fits are looked at; a blob over the bounds is not read.
+async fn read_vault(pool: PgPool, vault: QueueId, from: u32, bounds: VaultBounds) -> Sql<Option<VaultPage>> {
     let rows = sqlx::query(
-        "SELECT generation, slot, blob FROM vaults LEFT JOIN vault_entries \
-         ON vault = id AND slot >= $1 WHERE id = $2 ORDER BY slot LIMIT $3",
+        "SELECT generation, slot, size, CASE WHEN upto <= $4 OR upto = size THEN blob END \
+         FROM vaults LEFT JOIN LATERAL (SELECT slot, blob, octet_length(blob) AS size, \
+         sum(octet_length(blob)) OVER (ORDER BY slot) AS upto \
+         FROM (SELECT slot, blob FROM vault_entries WHERE vault = id AND slot >= $1 ORDER BY slot LIMIT $3) \
+         AS next) AS page ON true WHERE id = $2 ORDER BY slot",
     )
     .bind(small(from))
     .bind(&vault.0[..])
-    .bind(i64::from(limit.max(1)))
+    .bind(
+        i64::try_from(bounds.entries)
+            .unwrap_or(i64::MAX)
+            .saturating_add(1),
+    )
+    .bind(i64::try_from(bounds.bytes).unwrap_or(i64::MAX))
     .fetch_all(&pool)
     .await?;
     let Some(first) = rows.first() else {
         return Ok(None);
     };
-    let generation = number(first, 0)?;
-    let mut entries = Vec::with_capacity(rows.len());
+    let mut page = VaultPage {
+        generation: number(first, 0)?,
+        entries: Vec::with_capacity(rows.len()),
+        more: false,
+    };
+    let mut room = VaultRoom::new(bounds);
     for row in &rows {
-        if row.try_get::<Option<i32>, _>(1)?.is_some() {
-            entries.push(VaultEntry {
-                slot: small_number(row, 1)?,
-                blob: blob(row, 2)?,
-            });
+        if row.try_get::<Option<i32>, _>(1)?.is_none() {
+            break;
         }
+        if !room.take(small_number(row, 2)? as usize) {
+            page.more = true;
+            break;
+        }
+        page.entries.push(VaultEntry {
+            slot: small_number(row, 1)?,
+            blob: blob(row, 3)?,
+        });
     }
-    Ok(Some(VaultPage { generation, entries }))
+    Ok(Some(page))
 }
 
 impl Store for PostgresStore {
@@ -268,8 +287,13 @@ impl Store for PostgresStore {
         Box::pin(self.run(move |pool| read_page(pool, queue, after, limit)))
     }
 
-    fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>> {
-        Box::pin(self.run(move |pool| read_vault(pool, vault, from, limit)))
+    fn vault_page(
+        &self,
+        vault: QueueId,
+        from: u32,
+        bounds: VaultBounds,
+    ) -> StoreFuture<'_, Option<VaultPage>> {
+        Box::pin(self.run(move |pool| read_vault(pool, vault, from, bounds)))
     }
 
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {

@@ -18,7 +18,7 @@ mod open;
 
 use super::{
     Batch, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, Store, StoreError, StoreFuture,
-    Swept, VaultPage,
+    Swept, VaultBounds, VaultPage, VaultRoom,
 };
 use bytes::Bytes;
 use connections::Connections;
@@ -29,12 +29,16 @@ use rly_protocol::{
 use rusqlite::{
     Connection, OptionalExtension, Result as Sql, Row, Transaction, TransactionBehavior, params, types::Type,
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The embedded store.
 pub struct SqliteStore {
     writer: Connections,
     readers: Connections,
+    file: PathBuf,
 }
 
 impl SqliteStore {
@@ -169,21 +173,30 @@ fn read_page(db: &Connection, queue: QueueId, after: u64, limit: u32) -> Sql<Vec
 }
 
 /// One statement, so generation and slots are of one moment.
-fn read_vault(db: &Connection, vault: QueueId, from: u32, limit: u32) -> Sql<Option<VaultPage>> {
+fn read_vault(db: &Connection, vault: QueueId, from: u32, bounds: VaultBounds) -> Sql<Option<VaultPage>> {
+    // The row's number instead of its blob: a column is fetched whole, whether it is looked at or not.
     let mut statement = db.prepare_cached(
-        "SELECT generation, slot, blob FROM vaults LEFT JOIN vault_entries \
-         ON vault = id AND slot >= ? WHERE id = ? ORDER BY slot LIMIT ?",
+        "SELECT generation, slot, length(blob), vault_entries.rowid FROM vaults LEFT JOIN vault_entries \
+         ON vault = id AND slot >= ? WHERE id = ? ORDER BY slot",
     )?;
-    let mut rows = statement.query(params![from, vault.0, limit.max(1)])?;
-    let mut page = None;
+    let mut content = db.prepare_cached("SELECT blob FROM vault_entries WHERE rowid = ?")?;
+    let mut rows = statement.query(params![from, vault.0])?;
+    let (mut page, mut room) = (None, VaultRoom::new(bounds));
     while let Some(row) = rows.next()? {
-        let generation = number(row, 0)?;
-        let entries = Vec::new();
-        let page = page.get_or_insert(VaultPage { generation, entries });
-        if let Some(slot) = row.get(1)? {
-            let blob = blob(row, 2)?;
-            page.entries.push(VaultEntry { slot, blob });
+        let page = page.get_or_insert(VaultPage {
+            generation: number(row, 0)?,
+            entries: Vec::new(),
+            more: false,
+        });
+        let Some(slot) = row.get(1)? else { break };
+        let size: u32 = row.get(2)?;
+        if !room.take(size as usize) {
+            page.more = true;
+            break;
         }
+        let at: i64 = row.get(3)?;
+        let blob = content.query_row([at], |row| blob(row, 0))?;
+        page.entries.push(VaultEntry { slot, blob });
     }
     Ok(page)
 }
@@ -214,8 +227,13 @@ impl Store for SqliteStore {
         Box::pin(self.readers.run(move |db| read_page(db, queue, after, limit)))
     }
 
-    fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>> {
-        Box::pin(self.readers.run(move |db| read_vault(db, vault, from, limit)))
+    fn vault_page(
+        &self,
+        vault: QueueId,
+        from: u32,
+        bounds: VaultBounds,
+    ) -> StoreFuture<'_, Option<VaultPage>> {
+        Box::pin(self.readers.run(move |db| read_vault(db, vault, from, bounds)))
     }
 
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {
@@ -229,6 +247,19 @@ impl Store for SqliteStore {
             } else {
                 Err(StoreError::Failed("the log is in use".into()))
             }
+        })
+    }
+
+    fn free_space(&self) -> StoreFuture<'_, Option<u64>> {
+        let file = self.file.clone();
+        Box::pin(async move {
+            let look = move || rustix::fs::statvfs(&file);
+            let disk = |error: String| StoreError::Disk(error);
+            let found = tokio::task::spawn_blocking(look)
+                .await
+                .map_err(|error| disk(error.to_string()))?
+                .map_err(|error| disk(error.to_string()))?;
+            Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
         })
     }
 

@@ -82,6 +82,7 @@ suite! {
     invites_expire_and_are_withdrawn,
     vaults_compare_and_set,
     vaults_are_bounded_and_paged,
+    vaults_with_nothing_but_a_head_are_swept,
     old_things_are_swept,
     it_stays_usable_after_scrubbing,
 }
@@ -337,19 +338,33 @@ fn write(expected: u64, entries: Vec<VaultEntry>) -> Change {
         expected,
         entries,
         quota: VAULT_BYTES,
+        day: 20_000,
     }
 }
 
+fn open_vault(n: u8) -> Change {
+    Change::OpenVault {
+        vault: queue(n),
+        day: 20_000,
+    }
+}
+
+const NINE: VaultBounds = VaultBounds {
+    entries: 9,
+    bytes: 1 << 20,
+};
+
 async fn vaults_compare_and_set(store: &Subject) {
-    assert_eq!(store.vault_page(queue(9), 0, 9).await.unwrap(), None);
+    assert_eq!(store.vault_page(queue(9), 0, NINE).await.unwrap(), None);
     assert_eq!(one(store, write(0, vec![put(0, b"a")])).await, Outcome::Missing);
-    let open = || Change::OpenVault { vault: queue(9) };
+    let open = || open_vault(9);
     change(store, vec![open()]).await;
     let empty = VaultPage {
         generation: 0,
         entries: vec![],
+        more: false,
     };
-    assert_eq!(store.vault_page(queue(9), 0, 9).await.unwrap(), Some(empty));
+    assert_eq!(store.vault_page(queue(9), 0, NINE).await.unwrap(), Some(empty));
     let outcomes = change(
         store,
         vec![
@@ -364,13 +379,13 @@ async fn vaults_compare_and_set(store: &Subject) {
         outcomes[..3],
         [Outcome::Written(1), Outcome::Conflict, Outcome::Written(2)]
     );
-    let page = store.vault_page(queue(9), 0, 9).await.unwrap().unwrap();
+    let page = store.vault_page(queue(9), 0, NINE).await.unwrap().unwrap();
     assert_eq!(page.generation, 2);
     assert_eq!(page.entries, [put(0, b"next"), put(7, b"seven")]);
 }
 
 async fn vaults_are_bounded_and_paged(store: &Subject) {
-    change(store, vec![Change::OpenVault { vault: queue(9) }]).await;
+    change(store, vec![open_vault(9)]).await;
     let quota = 100;
     let fill = |expected, slot, size: usize| Change::WriteVault {
         vault: queue(9),
@@ -380,6 +395,7 @@ async fn vaults_are_bounded_and_paged(store: &Subject) {
             blob: vec![1; size].into(),
         }],
         quota,
+        day: 20_000,
     };
     let outcomes = change(
         store,
@@ -394,11 +410,77 @@ async fn vaults_are_bounded_and_paged(store: &Subject) {
     ];
     assert_eq!(outcomes, expected);
     change(store, vec![fill(2, 1, 10), fill(3, 2, 10), fill(4, 3, 10)]).await;
-    let page = store.vault_page(queue(9), 2, 1).await.unwrap().unwrap();
-    assert_eq!(
-        (page.generation, page.entries.len(), page.entries[0].slot),
-        (5, 1, 2)
-    );
+    // No room for more than it has is room for what makes it no larger.
+    let shrink = |expected, size: usize| Change::WriteVault {
+        vault: queue(9),
+        expected,
+        entries: vec![VaultEntry {
+            slot: 3,
+            blob: vec![2; size].into(),
+        }],
+        quota: 0,
+        day: 20_000,
+    };
+    let outcomes = change(store, vec![shrink(5, 11), shrink(5, 10)]).await;
+    assert_eq!(outcomes, [Outcome::Full, Outcome::Written(6)]);
+    for (from, entries, bytes, slots, more) in [
+        (2, 1, 100, &[2][..], true),
+        (2, 2, 100, &[2, 3], false),
+        (1, 9, 100, &[1, 2, 3], false),
+        (1, 9, 30, &[1, 2, 3], false),
+        (1, 9, 29, &[1, 2], true),
+        // One in any case.
+        (1, 9, 0, &[1], true),
+        (3, 9, 0, &[3], false),
+        (4, 9, 100, &[], false),
+    ] {
+        let bounds = VaultBounds { entries, bytes };
+        let page = store.vault_page(queue(9), from, bounds).await.unwrap().unwrap();
+        let found: Vec<_> = page.entries.iter().map(|entry| entry.slot).collect();
+        assert_eq!(
+            (page.generation, &found[..], page.more),
+            (6, slots, more),
+            "{bounds:?}"
+        );
+        assert!(page.entries.iter().all(|entry| entry.blob.len() == 10));
+    }
+}
+
+async fn vaults_with_nothing_but_a_head_are_swept(store: &Subject) {
+    let write_on = |n, day, entries| Change::WriteVault {
+        vault: queue(n),
+        expected: 0,
+        entries,
+        quota: VAULT_BYTES,
+        day,
+    };
+    change(
+        store,
+        vec![
+            open_vault(1),
+            open_vault(2),
+            open_vault(3),
+            open_vault(4),
+            write_on(2, 20_000, vec![put(0, b"head")]),
+            write_on(3, 20_001, vec![put(0, b"head")]),
+            write_on(4, 20_000, vec![put(0, b"head"), put(1, b"profile")]),
+        ],
+    )
+    .await;
+    let by = Deadlines {
+        now: NOW,
+        envelopes: Timestamp(0),
+        claims: Timestamp(0),
+        queues: 0,
+        vaults: 20_001,
+        limit: 1_000,
+    };
+    assert_eq!(store.sweep(by).await.unwrap().vaults, 2);
+    for (n, stays) in [(1, false), (2, false), (3, true), (4, true)] {
+        let page = store.vault_page(queue(n), 0, NINE).await.unwrap();
+        assert_eq!(page.is_some(), stays, "{n}");
+    }
+    assert_eq!(store.sweep(by).await.unwrap(), Swept::default());
 }
 
 async fn old_things_are_swept(store: &Subject) {
@@ -431,6 +513,7 @@ async fn old_things_are_swept(store: &Subject) {
         envelopes: NOW,
         claims: late(6),
         queues: 20_500,
+        vaults: 0,
         limit: 1_000,
     };
     let swept = store.sweep(by).await.unwrap();

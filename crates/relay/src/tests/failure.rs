@@ -1,9 +1,13 @@
 //! A store that fails on purpose.
 
-use super::*;
+use super::{
+    vaults::{put, vault_of},
+    *,
+};
+use crate::Refusal;
 use crate::store::{
     Batch, Deadlines, Envelope, Hash, Identity, Outcome, QueueRecord, StoreError, StoreFuture, Swept,
-    VaultPage,
+    VaultBounds, VaultPage,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -12,6 +16,10 @@ use std::sync::atomic::AtomicBool;
 struct Faulty {
     inner: MemoryStore,
     fails: AtomicBool,
+    /// Free disk space that is gone.
+    taken: AtomicU64,
+    /// How often a mailbox was looked for.
+    looks: AtomicU64,
     gate: tokio::sync::RwLock<()>,
 }
 
@@ -32,13 +40,22 @@ impl Store for Faulty {
         self.inner.find_address(address)
     }
     fn queue(&self, queue: QueueId) -> StoreFuture<'_, Option<QueueRecord>> {
+        self.looks.fetch_add(1, SeqCst);
         self.inner.queue(queue)
     }
     fn page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<Envelope>> {
         self.inner.page(queue, after, limit)
     }
-    fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>> {
-        self.inner.vault_page(vault, from, limit)
+    fn vault_page(
+        &self,
+        vault: QueueId,
+        from: u32,
+        bounds: VaultBounds,
+    ) -> StoreFuture<'_, Option<VaultPage>> {
+        self.inner.vault_page(vault, from, bounds)
+    }
+    fn free_space(&self) -> StoreFuture<'_, Option<u64>> {
+        Box::pin(async move { Ok(Some(u64::MAX - self.taken.load(SeqCst))) })
     }
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {
         self.inner.sweep(deadlines)
@@ -193,4 +210,91 @@ async fn removals_survive_a_failure() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("they were never removed");
+}
+
+/// What makes room goes on, and what is there is read; nothing new is taken.
+#[tokio::test]
+async fn below_the_floor_of_free_disk_space_only_what_makes_room_goes_on() {
+    let (server, store) = faulty().await;
+    let (mailbox, doomed) = (server.register().await, server.register().await);
+    let shared = server.share(&mailbox, 60).await;
+    let (mut reader, mut sender) = (server.connect().await, server.connect().await);
+    sender.send(mailbox.address, 1).await.unwrap();
+    let key = new_key();
+    reader.open_vault(&key).await.unwrap();
+    let vault = vault_of(&key);
+    assert_eq!(
+        reader.write(vault, 0, vec![put(0, 100), put(1, 100)]).await,
+        Ok(1)
+    );
+
+    let floor = Limits::default().disk_free;
+    store.taken.store(u64::MAX - floor + 1, SeqCst);
+    assert_eq!(server.relay.ready().await, Err("disk".into()));
+    let (code, retry_after) = sender.send(mailbox.address, 2).await.unwrap_err();
+    assert_eq!((code, retry_after), (ErrorCode::Unavailable, 30_000));
+    let request = RegisterSim {
+        reader_key: public(&key),
+    };
+    let share = ShareContact {
+        address_token: mailbox.token.clone(),
+        card: Blob(b"card".to_vec()),
+        ttl_seconds: 60,
+    };
+    let refused = [
+        server.relay.register_sim(PEER, request).await.err(),
+        server.relay.share_contact(PEER, share).await.err(),
+        server.import(&shared.invite, &key).await.err(),
+    ];
+    for refusal in refused {
+        assert_eq!(
+            refusal,
+            Some(Refusal::later(ErrorCode::Unavailable, Duration::from_secs(30)))
+        );
+    }
+    let refused = Err((ErrorCode::Unavailable, 30_000));
+    assert_eq!(reader.open_vault(&new_key()).await, refused);
+    assert_eq!(
+        reader.write(vault, 1, vec![put(0, 101)]).await,
+        refused.map(|()| 0)
+    );
+
+    reader.subscribe(&mailbox).await;
+    let first = reader.arrived().await;
+    reader.ack(mailbox.queue, first.seq).await;
+    reader.subscribe(&doomed).await;
+    let queue = doomed.queue;
+    reader
+        .ask(|req| ClientFrame::DeleteQueue { req, queue })
+        .await
+        .unwrap();
+    let (queue, invite) = (mailbox.queue, shared.invite_id);
+    reader
+        .ask(|req| ClientFrame::WithdrawInvite { req, queue, invite })
+        .await
+        .unwrap();
+    assert_eq!(reader.write(vault, 1, vec![put(0, 100), put(1, 0)]).await, Ok(2));
+    assert_eq!(reader.read(vault, 0).await, Ok((2, vec![put(0, 100)], false)));
+    server.settle().await;
+    assert_eq!(store.page(mailbox.queue, 0, 9).await.unwrap(), []);
+    assert_eq!(store.queue(doomed.queue).await.unwrap(), None);
+
+    store.taken.store(u64::MAX - floor, SeqCst);
+    assert_eq!(server.relay.ready().await, Ok(()));
+    sender.send(mailbox.address, 2).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_has_no_ticket_of_ours_costs_the_store_nothing() {
+    let (server, store) = faulty().await;
+    let queue = QueueId([5; 16]);
+    let mut client = server.connect().await;
+    let ticket = Ticket {
+        expires: Timestamp(9_000_000_000_000),
+        mac: [1; 32],
+    };
+    let proof = Proof::Ticket { ticket };
+    let refused = client.subscribe_with(queue, proof).await.map(|_| ());
+    assert_eq!(refused, Err((ErrorCode::ProofInvalid, 0)));
+    assert_eq!(store.looks.load(SeqCst), 0);
 }

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    vaults::{put, vault_of},
+    *,
+};
 
 async fn limited(limits: Limits) -> Server {
     Server::with(Arc::new(MemoryStore::default()), limits).await
@@ -141,6 +144,40 @@ async fn peers_have_rates_of_their_own() {
     );
 }
 
+/// Whatever they are for.
+#[tokio::test]
+async fn one_peer_has_so_many_bytes_stored() {
+    let server = limited(Limits {
+        bytes_per_peer: Rate::new(100.0, 2_000.0),
+        ..Limits::free()
+    })
+    .await;
+    // Each mailbox counts as 256 bytes.
+    let mailbox = server.register().await;
+    let key = new_key();
+    let vault = vault_of(&key);
+    let mut client = server.connect().await;
+    client.open_vault(&key).await.unwrap();
+    client.write(vault, 0, vec![put(0, 1_000)]).await.unwrap();
+    client.send(mailbox.address, 1).await.unwrap();
+    client.send(mailbox.address, 2).await.unwrap();
+    // 232 are left.
+    let wait = |missing: u32| (ErrorCode::RateLimited, missing * 10);
+    assert_eq!(client.send(mailbox.address, 3).await, Err(wait(24)));
+    assert_eq!(client.write(vault, 1, vec![put(0, 300)]).await, Err(wait(68)));
+    let share = ShareContact {
+        address_token: mailbox.token.clone(),
+        card: Blob(vec![1; 44]),
+        ttl_seconds: 60,
+    };
+    let refused = server.relay.share_contact(PEER, share.clone()).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::RateLimited);
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+    server.relay.share_contact(elsewhere, share).await.unwrap();
+    server.clock.advance(1);
+    client.send(mailbox.address, 3).await.unwrap();
+}
+
 #[tokio::test]
 async fn envelopes_have_fixed_sizes_and_addresses_must_exist() {
     let server = Server::any().await;
@@ -197,6 +234,23 @@ async fn connections_are_counted() {
     let refused = server.relay.connect(PEER).map(|_| ()).unwrap_err();
     assert_eq!(refused.code, ErrorCode::TooManyConnections);
     assert!(refused.retry_after.is_some());
+    drop(first);
+    server.connect().await;
+}
+
+#[tokio::test]
+async fn one_peer_does_not_take_all_connections() {
+    let server = limited(Limits {
+        connections_per_peer: 2,
+        ..Limits::free()
+    })
+    .await;
+    let (first, _second) = (server.connect().await, server.connect().await);
+    let refused = server.relay.connect(PEER).map(|_| ()).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::TooManyConnections);
+    assert!(refused.retry_after.is_some());
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+    server.relay.connect(elsewhere).map(|_| ()).unwrap();
     drop(first);
     server.connect().await;
 }

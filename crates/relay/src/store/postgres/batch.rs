@@ -1,7 +1,7 @@
 //! Writing: a batch in few statements of many rows.
 
 use super::{Sql, blob, fixed, int, number, rows, small};
-use crate::store::{Batch, Change, Deadlines, Envelope, Outcome, Swept};
+use crate::store::{Batch, Change, Day, Deadlines, Envelope, Outcome, Swept};
 use rly_protocol::{InviteId, QueueId, Timestamp, frame::VaultEntry};
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 use std::sync::Arc;
@@ -151,11 +151,13 @@ async fn apply_change(db: &mut PgConnection, change: &Change) -> Sql<Outcome> {
             notice,
         } => claim(db, *invite, key, *at, notice).await,
         Change::Withdraw { invite, queue } => withdraw(db, *invite, *queue).await,
-        Change::OpenVault { vault } => {
+        Change::OpenVault { vault, day } => {
             sqlx::query(
-                "INSERT INTO vaults (id, generation, bytes) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING",
+                "INSERT INTO vaults (id, generation, bytes, used_day) VALUES ($1, 0, 0, $2) \
+                 ON CONFLICT DO NOTHING",
             )
             .bind(&vault.0[..])
+            .bind(small(*day))
             .execute(db)
             .await?;
             Ok(Outcome::Done)
@@ -165,7 +167,8 @@ async fn apply_change(db: &mut PgConnection, change: &Change) -> Sql<Outcome> {
             expected,
             entries,
             quota,
-        } => write_vault(db, *vault, *expected, entries, *quota).await,
+            day,
+        } => write_vault(db, (*vault, *expected), entries, *quota, *day).await,
     }
 }
 
@@ -268,10 +271,10 @@ async fn withdraw(db: &mut PgConnection, invite: InviteId, queue: QueueId) -> Sq
 
 async fn write_vault(
     db: &mut PgConnection,
-    vault: QueueId,
-    expected: u64,
+    (vault, expected): (QueueId, u64),
     entries: &[VaultEntry],
     quota: u64,
+    day: Day,
 ) -> Sql<Outcome> {
     let found = sqlx::query("SELECT generation, bytes FROM vaults WHERE id = $1 FOR NO KEY UPDATE")
         .bind(&vault.0[..])
@@ -293,8 +296,9 @@ async fn write_vault(
     .fetch_one(&mut *db)
     .await?;
     let more: u64 = entries.iter().map(|entry| entry.blob.len() as u64).sum();
-    let bytes = number(&row, 1)?.saturating_sub(number(&before, 0)?) + more;
-    if bytes > quota {
+    let held = number(&row, 1)?;
+    let bytes = held.saturating_sub(number(&before, 0)?) + more;
+    if bytes > quota.max(held) {
         return Ok(Outcome::Full);
     }
     sqlx::query("DELETE FROM vault_entries WHERE vault = $1 AND slot = ANY($2)")
@@ -314,10 +318,11 @@ async fn write_vault(
     .bind(blobs)
     .execute(&mut *db)
     .await?;
-    sqlx::query("UPDATE vaults SET generation = $2, bytes = $3 WHERE id = $1")
+    sqlx::query("UPDATE vaults SET generation = $2, bytes = $3, used_day = $4 WHERE id = $1")
         .bind(&vault.0[..])
         .bind(int(expected + 1))
         .bind(int(bytes))
+        .bind(small(day))
         .execute(db)
         .await?;
     Ok(Outcome::Written(expected + 1))
@@ -380,12 +385,22 @@ pub(super) async fn sweep(pool: PgPool, by: Deadlines) -> Sql<Swept> {
     ] {
         invites += rows(&sqlx::query(sql).bind(int(time.0)).execute(&mut *db).await?);
     }
+    // The head is slot 0. Whoever writes to one just now keeps it.
+    let vaults = sqlx::query(
+        "DELETE FROM vaults WHERE id IN (SELECT id FROM vaults WHERE used_day < $1 AND NOT EXISTS \
+         (SELECT 1 FROM vault_entries WHERE vault = id AND slot > 0) LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(small(by.vaults))
+    .bind(i64::from(by.limit))
+    .execute(&mut *db)
+    .await?;
     transaction.commit().await?;
     let place = |row: &PgRow| Ok((QueueId(fixed(row, 0)?), number(row, 1)?));
     Ok(Swept {
         envelopes: envelopes.iter().map(place).collect::<Sql<_>>()?,
         queues,
         invites,
+        vaults: rows(&vaults),
     })
 }
 

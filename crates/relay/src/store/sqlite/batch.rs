@@ -1,7 +1,7 @@
 //! Writing: a prepared statement for each row.
 
 use super::{blob, int, number};
-use crate::store::{Batch, Change, Deadlines, Envelope, Outcome, Swept};
+use crate::store::{Batch, Change, Day, Deadlines, Envelope, Outcome, Swept};
 use rly_protocol::{InviteId, QueueId, Timestamp, frame::VaultEntry};
 use rusqlite::{Connection, OptionalExtension, Params, Result as Sql, Row, params};
 
@@ -105,11 +105,12 @@ fn apply_change(db: &Connection, change: &Change) -> Sql<Outcome> {
             notice,
         } => claim(db, *invite, key, *at, notice),
         Change::Withdraw { invite, queue } => withdraw(db, *invite, *queue),
-        Change::OpenVault { vault } => {
+        Change::OpenVault { vault, day } => {
             execute(
                 db,
-                "INSERT INTO vaults (id, generation, bytes) VALUES (?, 0, 0) ON CONFLICT (id) DO NOTHING",
-                [vault.0],
+                "INSERT INTO vaults (id, generation, bytes, used_day) VALUES (?, 0, 0, ?) \
+                 ON CONFLICT (id) DO NOTHING",
+                params![vault.0, day],
             )?;
             Ok(Outcome::Done)
         }
@@ -118,7 +119,8 @@ fn apply_change(db: &Connection, change: &Change) -> Sql<Outcome> {
             expected,
             entries,
             quota,
-        } => write_vault(db, *vault, *expected, entries, *quota),
+            day,
+        } => write_vault(db, (*vault, *expected), entries, *quota, *day),
     }
 }
 
@@ -188,19 +190,20 @@ fn withdraw(db: &Connection, invite: InviteId, queue: QueueId) -> Sql<Outcome> {
 
 fn write_vault(
     db: &Connection,
-    vault: QueueId,
-    expected: u64,
+    (vault, expected): (QueueId, u64),
     entries: &[VaultEntry],
     quota: u64,
+    day: Day,
 ) -> Sql<Outcome> {
     let mut find = db.prepare_cached("SELECT generation, bytes FROM vaults WHERE id = ?")?;
     let found = find.query_row([vault.0], |row| Ok((number(row, 0)?, number(row, 1)?)));
-    let Some((generation, mut bytes)) = found.optional()? else {
+    let Some((generation, held)) = found.optional()? else {
         return Ok(Outcome::Missing);
     };
     if generation != expected {
         return Ok(Outcome::Conflict);
     }
+    let mut bytes = held;
     let mut size =
         db.prepare_cached("SELECT length(blob) FROM vault_entries WHERE vault = ? AND slot = ?")?;
     for entry in entries {
@@ -208,7 +211,7 @@ fn write_vault(
         bytes = bytes.saturating_sub(before.optional()?.unwrap_or_default());
     }
     bytes += entries.iter().map(|entry| entry.blob.len() as u64).sum::<u64>();
-    if bytes > quota {
+    if bytes > quota.max(held) {
         return Ok(Outcome::Full);
     }
     for VaultEntry { slot, blob } in entries {
@@ -225,8 +228,8 @@ fn write_vault(
     }
     execute(
         db,
-        "UPDATE vaults SET generation = ?, bytes = ? WHERE id = ?",
-        params![int(expected + 1), int(bytes), vault.0],
+        "UPDATE vaults SET generation = ?, bytes = ?, used_day = ? WHERE id = ?",
+        params![int(expected + 1), int(bytes), day, vault.0],
     )?;
     Ok(Outcome::Written(expected + 1))
 }
@@ -262,9 +265,17 @@ pub(super) fn sweep(db: &Connection, by: Deadlines) -> Sql<Swept> {
         "UPDATE invites SET card = NULL WHERE card IS NOT NULL AND claimed IS NULL AND expires <= ?",
         [now],
     )? + execute(db, "DELETE FROM invites WHERE expires < ?", [claims])?;
+    // The head is slot 0.
+    let vaults = execute(
+        db,
+        "DELETE FROM vaults WHERE id IN (SELECT id FROM vaults WHERE used_day < ? AND NOT EXISTS \
+         (SELECT 1 FROM vault_entries WHERE vault = id AND slot > 0) LIMIT ?)",
+        [by.vaults, by.limit],
+    )?;
     Ok(Swept {
         envelopes,
         queues,
         invites: invites as u64,
+        vaults: vaults as u64,
     })
 }

@@ -134,11 +134,12 @@ fn read_whole(from: &mut impl Read, frame: &mut [u8]) -> io::Result<bool> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::store::{Batch, Change, SqliteStore, Store};
+    use crate::store::{Batch, Change, SqliteStore, Store, VaultBounds};
     use rly_protocol::QueueId;
     use std::{fs, path::PathBuf};
 
     const COMMITS: u8 = 6;
+    const ONE: VaultBounds = VaultBounds { entries: 1, bytes: 1 };
 
     /// A database as a process leaves it that was killed after some commits.
     async fn killed(folder: &Path) -> (PathBuf, PathBuf) {
@@ -149,6 +150,7 @@ mod tests {
             let batch = Batch {
                 changes: vec![Change::OpenVault {
                     vault: QueueId([n; 16]),
+                    day: 20_000,
                 }],
                 ..Batch::default()
             };
@@ -247,6 +249,6 @@ mod tests {
         let store = SqliteStore::open(&database).await.unwrap();
         assert_eq!(fs::metadata(&log).unwrap().len(), 0);
         let last = QueueId([COMMITS - 1; 16]);
-        assert!(store.vault_page(last, 0, 1).await.unwrap().is_some());
+        assert!(store.vault_page(last, 0, ONE).await.unwrap().is_some());
     }
 }

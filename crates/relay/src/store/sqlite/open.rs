@@ -29,11 +29,18 @@ const READERS: u32 = 3;
 
 /// Every migration there is, in order.
 fn migrations() -> Migrator {
-    let all = [(
-        1,
-        "queues",
-        include_str!("../../../../../migrations/sqlite/0001_queues.sql"),
-    )];
+    let all = [
+        (
+            1,
+            "queues",
+            include_str!("../../../../../migrations/sqlite/0001_queues.sql"),
+        ),
+        (
+            2,
+            "vault days",
+            include_str!("../../../../../migrations/sqlite/0002_vault_days.sql"),
+        ),
+    ];
     let all = all.map(|(version, name, sql)| {
         Migration::new(
             version,
@@ -55,6 +62,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let store = SqliteStore {
         writer: Connections::new(path, Use::Write, 1),
         readers: Connections::new(path, Use::Read, READERS),
+        file: path.to_owned(),
     };
     // That both can be opened is known from the start.
     store.writer.run(|_| Ok(())).await?;
@@ -241,6 +249,7 @@ mod tests {
         let store = SqliteStore::open(&live).await.unwrap();
         let vault = crate::store::Change::OpenVault {
             vault: rly_protocol::QueueId([1; 16]),
+            day: 20_000,
         };
         let batch = crate::store::Batch {
             changes: vec![vault],
