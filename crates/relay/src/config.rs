@@ -59,6 +59,14 @@ pub struct Limits {
     pub proofs: Rate,
     /// Vaults opened by one peer.
     pub vault_opens: Rate,
+    /// Rooms made by one peer.
+    pub rooms: Rate,
+    /// Rooms joined, or looked at, by one peer.
+    pub joins: Rate,
+    /// Messages of one person in a room.
+    pub posts_per_person: Rate,
+    /// Rooms of one peer that are open at most.
+    pub rooms_per_peer: usize,
     /// Connections to this server at most.
     pub connections: usize,
     /// Envelopes that wait in one queue at most.
@@ -77,6 +85,10 @@ impl Default for Limits {
             claims: Rate::new(20.0, 200.0),
             proofs: Rate::new(100.0, 5_000.0),
             vault_opens: Rate::new(5.0, 100.0),
+            rooms: Rate::new(1.0, 50.0),
+            joins: Rate::new(50.0, 1_000.0),
+            posts_per_person: Rate::new(5.0, 100.0),
+            rooms_per_peer: 100,
             connections: 50_000,
             queue_envelopes: rly_protocol::limits::QUEUE_ENVELOPES,
             queue_bytes: rly_protocol::limits::QUEUE_BYTES,
@@ -110,6 +122,10 @@ impl Limits {
             claims: any,
             proofs: any,
             vault_opens: any,
+            rooms: any,
+            joins: any,
+            posts_per_person: any,
+            rooms_per_peer: usize::MAX,
             ..Self::default()
         }
     }
@@ -125,6 +141,9 @@ impl Limits {
             "claims" => &mut self.claims,
             "proofs" => &mut self.proofs,
             "vault_opens" => &mut self.vault_opens,
+            "rooms" => &mut self.rooms,
+            "joins" => &mut self.joins,
+            "posts_per_person" => &mut self.posts_per_person,
             _ => return self.set_number(name, value),
         };
         *rate = value.parse().ok()?;
@@ -133,6 +152,7 @@ impl Limits {
 
     fn set_number(&mut self, name: &str, value: &str) -> Option<()> {
         match name {
+            "rooms_per_peer" => self.rooms_per_peer = value.parse().ok().filter(|n| *n > 0)?,
             "connections" => self.connections = value.parse().ok().filter(|n| *n > 0)?,
             "queue_envelopes" => self.queue_envelopes = value.parse().ok().filter(|n| *n > 0)?,
             // Less would refuse envelopes that the protocol allows, for ever.
@@ -143,6 +163,18 @@ impl Limits {
     }
 }
 
+/// Who may make rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoomMakers {
+    /// Everybody.
+    #[default]
+    Anyone,
+    /// Whoever has an account here.
+    Accounts,
+    /// Nobody.
+    Off,
+}
+
 /// What a relay needs to know.
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
@@ -150,6 +182,8 @@ pub struct RelayConfig {
     pub origin: String,
     /// Bounds on use.
     pub limits: Limits,
+    /// Who may make rooms. Those that there are can be joined all the same.
+    pub rooms: RoomMakers,
 }
 
 #[cfg(test)]
@@ -181,6 +215,9 @@ mod tests {
             "claims",
             "proofs",
             "vault_opens",
+            "rooms",
+            "joins",
+            "posts_per_person",
         ] {
             let limits: Limits = format!("{name}=123/456").parse().unwrap();
             assert!(
@@ -188,7 +225,7 @@ mod tests {
                     .contains(&format!("{name}: Rate {{ per_second: 123.0, burst: 456.0 }}"))
             );
         }
-        for name in ["connections", "queue_envelopes", "queue_bytes"] {
+        for name in ["rooms_per_peer", "connections", "queue_envelopes", "queue_bytes"] {
             let limits: Limits = format!("{name}=123456").parse().unwrap();
             assert!(format!("{limits:?}").contains(&format!("{name}: 123456")));
         }

@@ -28,7 +28,9 @@ mod peers;
 mod queue;
 mod refusal;
 mod reply;
+mod rooms;
 mod sequence;
+mod shared;
 pub mod store;
 mod sweeper;
 mod vaults;
@@ -39,7 +41,7 @@ mod tests;
 
 pub use clock::{Clock, SystemClock};
 pub use cluster::{KafkaConfig, KafkaError};
-pub use config::{Limits, LimitsError, Rate, RelayConfig};
+pub use config::{Limits, LimitsError, Rate, RelayConfig, RoomMakers};
 pub use connection::{Connection, Incoming, Outgoing};
 pub use engine::{Relay, StartError};
 pub use keys::{Keyring, KeyringError};

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-/// Peers remembered at most. Each costs about 200 bytes.
+/// Peers remembered at most. Each costs about 250 bytes.
 const PEERS_MAX: usize = 65_536;
 
 /// What a rate is for.
@@ -21,15 +21,19 @@ pub(crate) enum Use {
     Claim,
     Proof,
     Vault,
+    Room,
+    Join,
 }
 
-const USES: [Use; 6] = [
+const USES: [Use; 8] = [
     Use::Send,
     Use::Register,
     Use::Share,
     Use::Claim,
     Use::Proof,
     Use::Vault,
+    Use::Room,
+    Use::Join,
 ];
 
 impl Use {
@@ -41,6 +45,8 @@ impl Use {
             Self::Claim => limits.claims,
             Self::Proof => limits.proofs,
             Self::Vault => limits.vault_opens,
+            Self::Room => limits.rooms,
+            Self::Join => limits.joins,
         }
     }
 }
@@ -90,7 +96,7 @@ impl Peers {
 }
 
 /// Who has one IPv6 address has its /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

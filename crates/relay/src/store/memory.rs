@@ -1,12 +1,14 @@
 //! A store in memory, for tests: what the others must be like.
 
+mod rooms;
+
 use super::{
-    Batch, Change, Day, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, Store, StoreFuture,
-    Swept, VaultPage,
+    Batch, Change, Day, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, RoomRecord,
+    RoomSnapshot, SharedEntry, Store, StoreFuture, Swept, VaultPage,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rly_protocol::{InviteId, PublicKey, QueueId, Timestamp, frame::VaultEntry};
+use rly_protocol::{InviteId, PublicKey, QueueId, RoomId, Timestamp, frame::VaultEntry};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -40,6 +42,7 @@ struct Tables {
     envelopes: BTreeMap<(QueueId, u64), Envelope>,
     invites: HashMap<InviteId, Invite>,
     vaults: HashMap<QueueId, Vault>,
+    rooms: HashMap<RoomId, rooms::Room>,
 }
 
 /// A store in memory. It forgets everything when it is dropped.
@@ -140,6 +143,13 @@ impl Tables {
                 entries,
                 quota,
             } => self.write_vault(*vault, *expected, entries, *quota),
+            Change::MakeRoom { .. }
+            | Change::JoinRoom { .. }
+            | Change::PostRoom { .. }
+            | Change::LeaveRoom { .. }
+            | Change::DeletePerson { .. }
+            | Change::EndRoom { .. }
+            | Change::NobodyReads => rooms::change(&mut self.rooms, change),
         }
     }
 
@@ -245,10 +255,13 @@ impl Tables {
         let before = self.invites.len();
         self.invites.retain(|_, invite| invite.expires >= by.claims);
         invites += (before - self.invites.len()) as u64;
+        let (rooms, entries) = rooms::sweep(&mut self.rooms, by);
         Swept {
             envelopes,
             queues,
             invites,
+            rooms,
+            entries,
         }
     }
 }
@@ -308,6 +321,21 @@ impl Store for MemoryStore {
                     })
                     .collect(),
             })
+        })
+    }
+
+    fn room(&self, room: RoomId) -> StoreFuture<'_, Option<RoomRecord>> {
+        self.now(|tables| tables.rooms.get(&room).map(rooms::Room::record))
+    }
+
+    fn room_snapshot(&self, room: RoomId) -> StoreFuture<'_, Option<RoomSnapshot>> {
+        self.now(|tables| tables.rooms.get(&room).map(rooms::Room::snapshot))
+    }
+
+    fn shared_page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<SharedEntry>> {
+        self.now(|tables| {
+            let room = tables.rooms.get(&RoomId(queue.0));
+            room.map_or(Vec::new(), |room| room.page(after, limit))
         })
     }
 

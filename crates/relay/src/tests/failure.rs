@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::store::{
-    Batch, Deadlines, Envelope, Hash, Identity, Outcome, QueueRecord, StoreError, StoreFuture, Swept,
-    VaultPage,
+    Batch, Deadlines, Envelope, Hash, Identity, Outcome, QueueRecord, RoomRecord, RoomSnapshot, SharedEntry,
+    StoreError, StoreFuture, Swept, VaultPage,
 };
+use rly_protocol::RoomId;
 use std::sync::atomic::AtomicBool;
 
 /// A store whose commits fail, or wait, while they are told to.
@@ -39,6 +40,15 @@ impl Store for Faulty {
     }
     fn vault_page(&self, vault: QueueId, from: u32, limit: u32) -> StoreFuture<'_, Option<VaultPage>> {
         self.inner.vault_page(vault, from, limit)
+    }
+    fn room(&self, room: RoomId) -> StoreFuture<'_, Option<RoomRecord>> {
+        self.inner.room(room)
+    }
+    fn room_snapshot(&self, room: RoomId) -> StoreFuture<'_, Option<RoomSnapshot>> {
+        self.inner.room_snapshot(room)
+    }
+    fn shared_page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<SharedEntry>> {
+        self.inner.shared_page(queue, after, limit)
     }
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {
         self.inner.sweep(deadlines)

@@ -1,6 +1,6 @@
 //! Writing: a batch in few statements of many rows.
 
-use super::{Sql, blob, fixed, int, number, rows, small};
+use super::{Sql, blob, fixed, int, number, rooms, rows, small};
 use crate::store::{Batch, Change, Deadlines, Envelope, Outcome, Swept};
 use rly_protocol::{InviteId, QueueId, Timestamp, frame::VaultEntry};
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
@@ -166,6 +166,13 @@ async fn apply_change(db: &mut PgConnection, change: &Change) -> Sql<Outcome> {
             entries,
             quota,
         } => write_vault(db, *vault, *expected, entries, *quota).await,
+        Change::MakeRoom { .. }
+        | Change::JoinRoom { .. }
+        | Change::PostRoom { .. }
+        | Change::LeaveRoom { .. }
+        | Change::DeletePerson { .. }
+        | Change::EndRoom { .. }
+        | Change::NobodyReads => rooms::change(db, change).await,
     }
 }
 
@@ -380,12 +387,15 @@ pub(super) async fn sweep(pool: PgPool, by: Deadlines) -> Sql<Swept> {
     ] {
         invites += rows(&sqlx::query(sql).bind(int(time.0)).execute(&mut *db).await?);
     }
+    let (rooms, entries) = rooms::sweep(db, by.now, by.limit).await?;
     transaction.commit().await?;
     let place = |row: &PgRow| Ok((QueueId(fixed(row, 0)?), number(row, 1)?));
     Ok(Swept {
         envelopes: envelopes.iter().map(place).collect::<Sql<_>>()?,
         queues,
         invites,
+        rooms,
+        entries,
     })
 }
 

@@ -18,11 +18,18 @@ const CONNECT: Duration = Duration::from_secs(3);
 
 /// Every migration there is, in order.
 fn migrations() -> Migrator {
-    let all = [(
-        1,
-        "queues",
-        include_str!("../../../../../migrations/postgres/0001_queues.sql"),
-    )];
+    let all = [
+        (
+            1,
+            "queues",
+            include_str!("../../../../../migrations/postgres/0001_queues.sql"),
+        ),
+        (
+            2,
+            "rooms",
+            include_str!("../../../../../migrations/postgres/0002_rooms.sql"),
+        ),
+    ];
     let all = all.map(|(version, name, sql)| {
         Migration::new(
             version,

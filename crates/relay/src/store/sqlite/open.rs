@@ -29,11 +29,18 @@ const READERS: u32 = 3;
 
 /// Every migration there is, in order.
 fn migrations() -> Migrator {
-    let all = [(
-        1,
-        "queues",
-        include_str!("../../../../../migrations/sqlite/0001_queues.sql"),
-    )];
+    let all = [
+        (
+            1,
+            "queues",
+            include_str!("../../../../../migrations/sqlite/0001_queues.sql"),
+        ),
+        (
+            2,
+            "rooms",
+            include_str!("../../../../../migrations/sqlite/0002_rooms.sql"),
+        ),
+    ];
     let all = all.map(|(version, name, sql)| {
         Migration::new(
             version,
