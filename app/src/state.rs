@@ -104,7 +104,7 @@ impl Messenger {
                 messages,
             } => self.thread.news(&conversation, messages),
             FromWorker::CatchUp => self.thread.catch_up.update(|times| *times += 1),
-            FromWorker::Answer { .. } => {}
+            FromWorker::Room(_) | FromWorker::Answer { .. } => {}
         }));
     }
 

@@ -181,7 +181,10 @@ fn heard(link: &Rc<RefCell<State>>, said: &JsValue) {
                 let _ = waiting.answer.send(outcome);
             }
         }
-        message @ (FromWorker::State(_) | FromWorker::Messages { .. } | FromWorker::CatchUp) => {
+        message @ (FromWorker::State(_)
+        | FromWorker::Messages { .. }
+        | FromWorker::CatchUp
+        | FromWorker::Room(_)) => {
             tell(link, &message);
         }
     }

@@ -21,7 +21,7 @@ const BODY_MAX: usize = 128 << 10;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long the relay may take before the answer is that it cannot do it now.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// Said by leptos to leptos; other clients know the status.
 const LEPTOS_ERROR: &str = "serverfnerror";
 
@@ -60,7 +60,7 @@ async fn answer(parts: &Parts, request: Request<Body>) -> Result<Response, ApiRe
 }
 
 /// A page of another website can send requests here, but not without saying so.
-fn check(parts: &Parts, headers: &HeaderMap) -> Result<(), ErrorCode> {
+pub(crate) fn check(parts: &Parts, headers: &HeaderMap) -> Result<(), ErrorCode> {
     let ours = |origin: &HeaderValue| parts.public.is_origin(origin);
     if !headers.get_all(header::ORIGIN).iter().all(ours) {
         return Err(ErrorCode::ForeignOrigin);
@@ -75,7 +75,7 @@ fn check(parts: &Parts, headers: &HeaderMap) -> Result<(), ErrorCode> {
     Ok(())
 }
 
-async fn read(body: Body) -> Result<Bytes, ErrorCode> {
+pub(crate) async fn read(body: Body) -> Result<Bytes, ErrorCode> {
     match timeout(BODY_TIME, Limited::new(body, BODY_MAX).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ErrorCode::TooLarge),

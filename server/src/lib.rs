@@ -22,6 +22,7 @@ mod openapi;
 mod pages;
 mod peer;
 mod public_url;
+mod room_api;
 mod router;
 mod site;
 mod start;

@@ -2,7 +2,7 @@
 
 use crate::{
     PageError, PublicUrl, TrustedProxies, api, error::ApiRefusal, fixed::Fixed, headers::secure, openapi,
-    site::Site, websocket,
+    room_api, site::Site, websocket,
 };
 use axum::{
     Router,
@@ -60,6 +60,8 @@ pub fn router(parts: Arc<Parts>) -> Router {
         .route("/api/register_sim", post(api::call))
         .route("/api/share_contact", post(api::call))
         .route("/api/import_contact", post(api::call))
+        .route("/api/rooms", post(room_api::create))
+        .route("/api/rooms/{id}", get(room_api::look))
         .route(openapi::PATH, get(document))
         .route("/ws", get(websocket::upgrade))
         .fallback(other)

@@ -1,12 +1,12 @@
 //! From configuration to a server that is ready, and back down.
 
 use crate::{
-    ClusterConfig, Config, PageError, Parts, PublicUrl, PublicUrlError, Site, SiteError, admin_router,
+    ClusterConfig, Config, PageError, Parts, PublicUrl, PublicUrlError, Rooms, Site, SiteError, admin_router,
     data_dir::{DataDir, DataDirError, shared_keyring},
     listen::listen,
     public_router,
 };
-use rly_relay::{PostgresStore, Relay, RelayConfig, SqliteStore, SystemClock};
+use rly_relay::{PostgresStore, Relay, RelayConfig, RoomMakers, SqliteStore, SystemClock};
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -89,6 +89,11 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let relay_config = RelayConfig {
         origin: public.as_str().into(),
         limits: config.limits,
+        rooms: match config.rooms {
+            Rooms::Anyone => RoomMakers::Anyone,
+            Rooms::Accounts => RoomMakers::Accounts,
+            Rooms::Off => RoomMakers::Off,
+        },
     };
     let (relay, data) = match config.cluster {
         None => {

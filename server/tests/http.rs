@@ -83,6 +83,7 @@ impl Server {
         let config = RelayConfig {
             origin: origin.into(),
             limits,
+            rooms: rly_relay::RoomMakers::Anyone,
         };
         let keyring = Keyring::from_secret(Keyring::generate()).unwrap();
         let relay = Relay::start(config, keyring, Arc::new(store), Arc::new(SystemClock))

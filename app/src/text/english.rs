@@ -364,6 +364,15 @@ pub static ENGLISH: Text = Text {
         FailureCode::Blocked => "You blocked this contact.",
         FailureCode::Refused => "The server did not accept this. Reload the page, then try again.",
         FailureCode::Internal => "Something went wrong here. Reload the page, then try again.",
+        FailureCode::RoomCodeInvalid => "This is not a whole room code. It has 26 letters and digits.",
+        FailureCode::RoomGone => "There is no such room. It has ended, or its code was changed on the way.",
+        FailureCode::RoomFull => "This room is full.",
+        FailureCode::RoomSecretWrong => "This code does not fit the room. Ask for the link again.",
+        FailureCode::RoomNotCreator => "Only who made the room can end it for all.",
+        FailureCode::RoomLimitsInvalid => "A room cannot have these limits.",
+        FailureCode::RoomsOff => "On this server you cannot make rooms.",
+        FailureCode::RoomsTooMany => "Too many of your rooms are open. Wait until one has ended.",
+        FailureCode::RoomNotJoined => "Join the room first.",
     },
     api: |error| {
         let Some(code) = error.code() else {

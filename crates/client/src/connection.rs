@@ -266,7 +266,11 @@ impl Machine {
                 cx.out.effects.push(Effect::CloseSocket);
                 self.wait_and_retry(cx, Some(Duration::from_millis(retry_after.into())));
             }
-            ServerFrame::Pong { .. } => {}
+            // Rooms have connections of their own.
+            ServerFrame::Pong { .. }
+            | ServerFrame::RoomJoined { .. }
+            | ServerFrame::RoomHappened { .. }
+            | ServerFrame::RoomEnded { .. } => {}
             ServerFrame::Subscribed { req, queue, ticket } => {
                 let purpose = self.link.pending.remove(&req);
                 match purpose {

@@ -42,6 +42,8 @@ pub mod table {
     /// Conversations, links and letters that were deleted, so that no other device of this SIM
     /// brings them back.
     pub const DELETED: u8 = 13;
+    /// Rooms, each with a machine of its own.
+    pub const ROOMS: u8 = 14;
 }
 
 /// One atomic change of what is stored: first `clear`, then `delete_prefixes`, then `rows`. Each row

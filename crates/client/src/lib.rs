@@ -23,6 +23,8 @@ mod outbox;
 mod parse;
 mod record;
 mod rejoin;
+pub mod room;
+
 mod sim;
 mod vault;
 mod view;

@@ -1,6 +1,9 @@
 //! Bodies of the HTTP API, in JSON. Paths and meanings are in the OpenAPI document.
 
-use crate::{Address, ErrorCode, InviteId, PublicKey, QueueId, Timestamp, from_base64url, to_base64url};
+use crate::{
+    Address, ErrorCode, InviteId, PublicKey, QueueId, RoomId, Timestamp, from_base64url, room::RoomLimits,
+    to_base64url,
+};
 use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -86,6 +89,37 @@ pub struct Imported {
     pub address: Address,
     /// The card, sealed with the link's secret.
     pub card: Blob,
+}
+
+/// `POST /api/rooms`: make a room.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRoom {
+    /// Derived from the room's code.
+    pub room: RoomId,
+    /// SHA-256 of the token that is derived from the room's code.
+    pub token_hash: Blob,
+    /// Who may end the room for all: the key that its maker joins with.
+    pub creator: PublicKey,
+    /// Its bounds.
+    pub limits: RoomLimits,
+}
+
+/// The answer to `POST /api/rooms` and `GET /api/rooms/{id}`: a room as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomState {
+    /// Which.
+    pub room: RoomId,
+    /// Its bounds.
+    pub limits: RoomLimits,
+    /// How many belong to it.
+    pub people: u16,
+    /// When it ends if nobody says anything.
+    pub closes_at: Timestamp,
+    /// When it ends at the latest.
+    pub ends_at: Timestamp,
+    /// The server's time.
+    pub now: Timestamp,
 }
 
 /// Every error: `{"error":{"code","message"}}`.

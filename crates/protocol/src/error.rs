@@ -107,6 +107,30 @@ codes! {
     Stopping = 63, "stopping", 503, "The server restarts. Connect again.";
     /// Too many connections.
     TooManyConnections = 64, "too_many_connections", 503, "Too many connections. Try again in a moment.";
+    /// No such room. Nothing is kept of one that has ended, so the two are not told apart.
+    NoRoom = 70, "no_room", 404, "There is no such room: it has ended, or its code is not complete.";
+    /// The id is another room's: make a new code.
+    RoomTaken = 71, "room_taken", 409, "This room code is taken. Make another one.";
+    /// As many people belong to it as may.
+    RoomFull = 72, "room_full", 409, "This room is full.";
+    /// The token is not that of the room's code.
+    RoomSecretWrong = 73, "room_secret_wrong", 403, "This is not the secret of this room.";
+    /// This connection has not joined the room.
+    RoomNotJoined = 74, "room_not_joined", 403, "Join the room first.";
+    /// Not signed, or not by this person for this room and sequence.
+    RoomSignatureWrong = 75, "room_signature_wrong", 403, "This is not signed by who says it.";
+    /// The sequence is not above those used before.
+    RoomReplayed = 76, "room_replayed", 409, "This was said before.";
+    /// Only who made a room may do this.
+    RoomNotCreator = 77, "room_not_creator", 403, "Only who made the room can end it for all.";
+    /// Limits that no room can have, or a name that is not sealed as it should be.
+    RoomInvalid = 78, "room_invalid", 400, "A room cannot be made or joined like this.";
+    /// This server has no rooms.
+    RoomsOff = 79, "rooms_off", 403, "There are no rooms on this server.";
+    /// Only accounts may make rooms.
+    RoomsNeedAccount = 80, "rooms_need_account", 403, "Only people with an account here can make rooms.";
+    /// Too many open rooms of one creator.
+    RoomsTooMany = 81, "rooms_too_many", 429, "Too many of your rooms are open. Wait until one has ended.";
 }
 
 impl fmt::Display for ErrorCode {

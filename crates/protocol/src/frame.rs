@@ -5,7 +5,8 @@
 
 use crate::{
     Address, Decode, DecodeError, Encode, EnvelopeId, ErrorCode, Incarnation, InviteId, PublicKey, QueueId,
-    Reader, Signature, Timestamp, Writer,
+    Reader, RoomId, Signature, Timestamp, Writer,
+    room::{RoomEnd, RoomEvent, RoomLimits, RoomPerson},
 };
 use bytes::Bytes;
 use core::fmt;
@@ -87,6 +88,30 @@ choice! {
         0x09 => VaultWrite { req: Req, queue: QueueId, expected: u64, entries: Vec<VaultEntry> },
         /// Are you there? Answer: [`ServerFrame::Pong`].
         0x0a => Ping { nonce: u64 },
+        /// Join a room, or come back to it with the key that joined: everything that happened after
+        /// place `after` comes, then what happens. `token` and name are derived from and sealed with
+        /// the room's code, `signature` is over [`join_message`](crate::room::join_message). Who comes
+        /// back keeps the name of the first time. Answer: [`ServerFrame::RoomJoined`].
+        0x10 => RoomJoin {
+            req: Req,
+            room: RoomId,
+            token: [u8; 32],
+            key: PublicKey,
+            name_hash: [u8; 32],
+            name: Bytes,
+            after: u64,
+            signature: Signature,
+        },
+        /// Say something in a room that this connection has joined. `seq` is above every one that this
+        /// person has used; `signature` is over [`post_message`](crate::room::post_message).
+        /// Answer: Done, once it cannot be lost. It comes back as an event.
+        0x11 => RoomPost { req: Req, room: RoomId, seq: u64, body: Bytes, signature: Signature },
+        /// Read a room no more, and be shown as away. Answer: Done.
+        0x12 => RoomLeave { req: Req, room: RoomId },
+        /// Delete one's own messages and membership at once. Answer: Done.
+        0x13 => RoomDelete { req: Req, room: RoomId },
+        /// End a room for all; only for who made it. Answer: Done.
+        0x14 => RoomClose { req: Req, room: RoomId },
     }
 }
 
@@ -160,6 +185,30 @@ choice! {
         0x89 => Pong { nonce: u64 },
         /// The last frame: the connection is about to be closed by the server, and why.
         0x8a => Goodbye { code: u16, retry_after: u32 },
+        /// This connection reads a room now, as person `you`.
+        0x90 => RoomJoined {
+            req: Req,
+            room: RoomId,
+            /// The person that this connection is.
+            you: u32,
+            /// The highest sequence of yours that was taken.
+            seq: u64,
+            /// Who may end it.
+            creator: PublicKey,
+            limits: RoomLimits,
+            /// When it ends at the latest.
+            ends_at: Timestamp,
+            /// When it ends if nobody says anything.
+            closes_at: Timestamp,
+            /// The last place that is in `people`.
+            head: u64,
+            /// Who belongs to it, by number.
+            people: Vec<RoomPerson>,
+        },
+        /// Something happened in a room. Places rise by one; those missing were deleted, or too old.
+        0x91 => RoomHappened { room: RoomId, place: u64, at: Timestamp, event: RoomEvent },
+        /// The room is no more, and nothing of it is on the server.
+        0x92 => RoomEnded { room: RoomId, why: RoomEnd },
     }
 }
 
@@ -242,6 +291,35 @@ mod tests {
         expected.extend([0, 0, 0, 2, b'h', b'i']);
         assert_eq!(frame.to_message(), expected);
         assert_eq!(ClientFrame::from_message(expected.into()), Ok(frame));
+    }
+
+    #[test]
+    fn room_frames_have_a_fixed_form() {
+        let post = ClientFrame::RoomPost {
+            req: 1,
+            room: RoomId([2; 16]),
+            seq: 3,
+            body: Bytes::from_static(b"hi"),
+            signature: Signature([4; 64]),
+        };
+        let mut expected = vec![1, 0x11, 0, 0, 0, 1];
+        expected.extend([2; 16]);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, b'h', b'i']);
+        expected.extend([4; 64]);
+        assert_eq!(post.to_message(), expected);
+        assert_eq!(ClientFrame::from_message(expected.into()), Ok(post));
+
+        let away = ServerFrame::RoomHappened {
+            room: RoomId([2; 16]),
+            place: 5,
+            at: Timestamp(6),
+            event: RoomEvent::Away { number: 7 },
+        };
+        let mut expected = vec![1, 0x91];
+        expected.extend([2; 16]);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 7]);
+        assert_eq!(away.to_message(), expected);
+        assert_eq!(ServerFrame::from_message(expected.into()), Ok(away));
     }
 
     proptest! {

@@ -3,12 +3,17 @@
 
 use crate::{
     Address, Decode, DecodeError, Encode, EnvelopeId, ErrorCode, Incarnation, InviteId, PublicKey, QueueId,
-    Signature, Timestamp,
-    api::{Blob, ErrorBody, ImportContact, Imported, RegisterSim, Registered, ShareContact, Shared},
+    RoomId, Signature, Timestamp,
+    api::{
+        Blob, CreateRoom, ErrorBody, ImportContact, Imported, RegisterSim, Registered, RoomState,
+        ShareContact, Shared,
+    },
     frame::{ClientFrame, Kind, Notice, Proof, ServerFrame, Ticket, VaultEntry},
     from_base64url,
     limits::ENVELOPE_SIZES,
-    padding, to_base64url,
+    padding,
+    room::{RoomEnd, RoomEvent, RoomLimits, RoomPerson},
+    to_base64url,
 };
 use bytes::Bytes;
 use rly_fuzzing::{Target, within};
@@ -42,6 +47,9 @@ pub static TARGETS: &[Target] = &[
             "invite",
             "claim_key",
             "opened_at",
+            "token_hash",
+            "idle_seconds",
+            "65536",
             "null",
             "{",
             "}",
@@ -86,6 +94,13 @@ fn frames(input: &[u8]) {
     }
 }
 
+const ROOM_LIMITS: RoomLimits = RoomLimits {
+    idle_seconds: 300,
+    life_seconds: 43_200,
+    people: 50,
+    history: 200,
+};
+
 fn frame_seeds() -> Vec<Vec<u8>> {
     let (req, queue) = (7, QueueId([1; 16]));
     let ticket = Ticket {
@@ -106,6 +121,21 @@ fn frame_seeds() -> Vec<Vec<u8>> {
     ];
     let body = Bytes::from_static(b"sealed");
     let (id, invite) = (EnvelopeId([5; 16]), InviteId([6; 16]));
+    let room = RoomId([4; 16]);
+    let person = RoomPerson {
+        number: 1,
+        key,
+        name_hash: [8; 32],
+        name_number: 2,
+        name: body.clone(),
+        here: true,
+    };
+    let happened = |event| ServerFrame::RoomHappened {
+        room,
+        place: 9,
+        at: Timestamp(1),
+        event,
+    };
     let client = [
         ClientFrame::Subscribe {
             req,
@@ -138,6 +168,26 @@ fn frame_seeds() -> Vec<Vec<u8>> {
             entries: entries.clone(),
         },
         ClientFrame::Ping { nonce: 1 },
+        ClientFrame::RoomJoin {
+            req,
+            room,
+            token: [7; 32],
+            key,
+            name_hash: [8; 32],
+            name: body.clone(),
+            after: 3,
+            signature,
+        },
+        ClientFrame::RoomPost {
+            req,
+            room,
+            seq: 4,
+            body: body.clone(),
+            signature,
+        },
+        ClientFrame::RoomLeave { req, room },
+        ClientFrame::RoomDelete { req, room },
+        ClientFrame::RoomClose { req, room },
     ];
     let server = [
         ServerFrame::Hello {
@@ -153,7 +203,7 @@ fn frame_seeds() -> Vec<Vec<u8>> {
             seq: 1,
             kind: Kind::Notice,
             id,
-            body,
+            body: body.clone(),
         },
         ServerFrame::Done { req },
         ServerFrame::error(req, ErrorCode::QueueFull, 30_000),
@@ -169,6 +219,32 @@ fn frame_seeds() -> Vec<Vec<u8>> {
         ServerFrame::Goodbye {
             code: 63,
             retry_after: 1000,
+        },
+        ServerFrame::RoomJoined {
+            req,
+            room,
+            you: 1,
+            seq: 4,
+            creator: key,
+            limits: ROOM_LIMITS,
+            ends_at: Timestamp(2),
+            closes_at: Timestamp(1),
+            head: 9,
+            people: vec![person.clone()],
+        },
+        happened(RoomEvent::Message {
+            from: 1,
+            seq: 4,
+            body,
+            signature,
+        }),
+        happened(RoomEvent::Joined { person }),
+        happened(RoomEvent::Back { number: 1 }),
+        happened(RoomEvent::Away { number: 1 }),
+        happened(RoomEvent::Deleted { number: 1 }),
+        ServerFrame::RoomEnded {
+            room,
+            why: RoomEnd::Creator,
         },
     ];
     let mut seeds: Vec<Vec<u8>> = client.iter().map(|frame| frame.to_message().to_vec()).collect();
@@ -238,6 +314,8 @@ fn bodies(input: &[u8]) {
     body::<Registered>(input);
     body::<Shared>(input);
     body::<Imported>(input);
+    body::<CreateRoom>(input);
+    body::<RoomState>(input);
     body::<ErrorBody>(input);
 }
 
@@ -284,6 +362,20 @@ fn body_seeds() -> Vec<Vec<u8>> {
         json(&Imported {
             address,
             card: Blob(vec![4; 8]),
+        }),
+        json(&CreateRoom {
+            room: RoomId([4; 16]),
+            token_hash: Blob(vec![5; 32]),
+            creator: key,
+            limits: ROOM_LIMITS,
+        }),
+        json(&RoomState {
+            room: RoomId([4; 16]),
+            limits: ROOM_LIMITS,
+            people: 1,
+            closes_at: Timestamp(1),
+            ends_at: Timestamp(2),
+            now: Timestamp(0),
         }),
         json(&used),
     ]

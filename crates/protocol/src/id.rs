@@ -73,4 +73,6 @@ ids! {
     Incarnation,
     /// One installation that uses a SIM.
     DeviceId,
+    /// Names a room. Derived from its code; gives nobody the right to join.
+    RoomId,
 }

@@ -18,11 +18,12 @@ mod id;
 mod key;
 pub mod limits;
 pub mod padding;
+pub mod room;
 mod time;
 
 pub use b64::{Base64Error, from_base64url, to_base64url};
 pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
 pub use error::ErrorCode;
-pub use id::{Address, DeviceId, EnvelopeId, Incarnation, InviteId, QueueId};
+pub use id::{Address, DeviceId, EnvelopeId, Incarnation, InviteId, QueueId, RoomId};
 pub use key::{KeyError, PublicKey, Signature};
 pub use time::{TimeError, Timestamp};

@@ -36,3 +36,27 @@ pub const TEXT_MAX: usize = 32_768;
 pub const NAME_MAX: usize = 128;
 /// The longest link after the host, in characters.
 pub const LINK_MAX: usize = 320;
+/// Letters of a room's code: 130 bits.
+pub const ROOM_CODE_LETTERS: usize = 26;
+/// The size of a sealed name in a room, in bytes.
+pub const ROOM_NAME_SIZE: usize = 256;
+/// The longest message in a room, in characters as a person counts them (grapheme clusters).
+pub const ROOM_TEXT_CHARACTERS: usize = 1_000;
+/// How long a room may be idle: usual, in a two-person session, at least and at most, in seconds.
+pub const ROOM_IDLE: u32 = 5 * 60;
+/// See [`ROOM_IDLE`].
+pub const ROOM_IDLE_TWO: u32 = 15 * 60;
+/// See [`ROOM_IDLE`].
+pub const ROOM_IDLE_MIN: u32 = 10;
+/// How long a room may live: usual, and at most, in seconds. At least as long as it may be idle.
+pub const ROOM_LIFE: u32 = 12 * 3600;
+/// See [`ROOM_LIFE`].
+pub const ROOM_LIFE_MAX: u32 = 24 * 3600;
+/// People that belong to a room at most: usual.
+pub const ROOM_PEOPLE: u16 = 50;
+/// People that any room can have; at least two.
+pub const ROOM_PEOPLE_MAX: u16 = 500;
+/// Messages that a room keeps at most: usual.
+pub const ROOM_HISTORY: u16 = 200;
+/// Messages that any room can keep.
+pub const ROOM_HISTORY_MAX: u16 = 500;

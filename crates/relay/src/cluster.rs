@@ -13,6 +13,7 @@ mod consumer;
 mod kafka;
 mod reader;
 mod record;
+mod rooms;
 mod target;
 mod wake;
 
@@ -98,6 +99,7 @@ impl Cluster {
         cluster.threads.lock().extend([moving, listening]);
         tokio::spawn(reader::look_after(engine.clone(), cluster.clone()));
         tokio::spawn(kafka::look_after(engine.clone(), cluster.clone()));
+        tokio::spawn(rooms::listen(engine.clone(), cluster.clone()));
         Ok(())
     }
 

@@ -65,6 +65,14 @@ pub struct Limits {
     pub bytes_per_peer: Rate,
     /// Bytes that must be free on the disk for anything new to be taken; 0: it does not matter.
     pub disk_free: u64,
+    /// Rooms made by one peer.
+    pub rooms: Rate,
+    /// Rooms joined, or looked at, by one peer.
+    pub joins: Rate,
+    /// Messages of one person in a room.
+    pub posts_per_person: Rate,
+    /// Rooms of one peer that are open at most.
+    pub rooms_per_peer: usize,
     /// Connections to this server at most.
     pub connections: usize,
     /// Of those, from one peer: behind one address there may be a whole school.
@@ -90,6 +98,10 @@ impl Default for Limits {
             vault_calls: Rate::new(20.0, 500.0),
             bytes_per_peer: Rate::new(524_288.0, 134_217_728.0),
             disk_free: 256 << 20,
+            rooms: Rate::new(1.0, 50.0),
+            joins: Rate::new(50.0, 1_000.0),
+            posts_per_person: Rate::new(5.0, 100.0),
+            rooms_per_peer: 100,
             connections: 50_000,
             connections_per_peer: 500,
             calls_per_peer: 128,
@@ -129,6 +141,10 @@ impl Limits {
             bytes_per_peer: Rate::new(1e15, 1e15),
             connections_per_peer: usize::MAX,
             calls_per_peer: usize::MAX,
+            rooms: any,
+            joins: any,
+            posts_per_person: any,
+            rooms_per_peer: usize::MAX,
             ..Self::default()
         }
     }
@@ -146,6 +162,9 @@ impl Limits {
             "vault_opens" => &mut self.vault_opens,
             "vault_calls" => &mut self.vault_calls,
             "bytes_per_peer" => &mut self.bytes_per_peer,
+            "rooms" => &mut self.rooms,
+            "joins" => &mut self.joins,
+            "posts_per_person" => &mut self.posts_per_person,
             _ => return self.set_number(name, value),
         };
         *rate = value.parse().ok()?;
@@ -155,6 +174,7 @@ impl Limits {
     fn set_number(&mut self, name: &str, value: &str) -> Option<()> {
         match name {
             "disk_free" => self.disk_free = value.parse().ok()?,
+            "rooms_per_peer" => self.rooms_per_peer = value.parse().ok().filter(|n| *n > 0)?,
             "connections" => self.connections = value.parse().ok().filter(|n| *n > 0)?,
             "connections_per_peer" => self.connections_per_peer = value.parse().ok().filter(|n| *n > 0)?,
             "calls_per_peer" => self.calls_per_peer = value.parse().ok().filter(|n| *n > 0)?,
@@ -167,6 +187,18 @@ impl Limits {
     }
 }
 
+/// Who may make rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoomMakers {
+    /// Everybody.
+    #[default]
+    Anyone,
+    /// Whoever has an account here.
+    Accounts,
+    /// Nobody.
+    Off,
+}
+
 /// What a relay needs to know.
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
@@ -174,6 +206,8 @@ pub struct RelayConfig {
     pub origin: String,
     /// Bounds on use.
     pub limits: Limits,
+    /// Who may make rooms. Those that there are can be joined all the same.
+    pub rooms: RoomMakers,
 }
 
 #[cfg(test)]
@@ -207,6 +241,9 @@ mod tests {
             "vault_opens",
             "vault_calls",
             "bytes_per_peer",
+            "rooms",
+            "joins",
+            "posts_per_person",
         ] {
             let limits: Limits = format!("{name}=123/456").parse().unwrap();
             assert!(
@@ -216,6 +253,7 @@ mod tests {
         }
         for name in [
             "disk_free",
+            "rooms_per_peer",
             "connections",
             "connections_per_peer",
             "calls_per_peer",

@@ -13,6 +13,7 @@ use crate::{
     peers::{Peer, Use},
     queue::{Deliverable, Offer, Quota},
     reply::Reply,
+    rooms::{self, Joining, Member},
     seats::Seat,
     store::Place,
     vaults,
@@ -21,7 +22,7 @@ use crate::{
 use bytes::Bytes;
 use p256::ecdsa::{Signature as Ecdsa, VerifyingKey, signature::Verifier};
 use rly_protocol::{
-    Address, DecodeError, EnvelopeId, ErrorCode, PublicKey, QueueId, Signature, Timestamp,
+    Address, DecodeError, EnvelopeId, ErrorCode, PublicKey, QueueId, RoomId, Signature, Timestamp,
     frame::{ClientFrame, Kind, Proof, Req, ServerFrame, Ticket, proof_message},
     limits::{ENVELOPE_SIZES, FRAME_MAX, PROTOCOL_VERSIONS, TICKET_TTL},
 };
@@ -80,6 +81,7 @@ impl Connection {
             reading: HashMap::new(),
             vaults: HashSet::new(),
             _seat: seat,
+            rooms: HashMap::new(),
         };
         Ok(Self {
             incoming,
@@ -156,6 +158,8 @@ pub struct Incoming {
     /// The vaults that it has opened.
     pub(crate) vaults: HashSet<QueueId>,
     _seat: Seat,
+    /// The rooms that it has joined.
+    pub(crate) rooms: HashMap<RoomId, Member>,
 }
 
 impl Drop for Incoming {
@@ -165,6 +169,7 @@ impl Drop for Incoming {
             self.leave(queue);
         }
         vaults::leave(self);
+        rooms::leave_all(self);
         self.engine.sessions.lock().remove(&self.session);
         Counters::sub(&self.engine.counters.connections, 1);
         self.outbox.close();
@@ -241,6 +246,51 @@ impl Incoming {
                 if let Err(refusal) = vaults::read(self, req, queue, from).await {
                     self.refuse(req, &refusal);
                 }
+            }
+            ClientFrame::RoomJoin {
+                req,
+                room,
+                token,
+                key,
+                name_hash,
+                name,
+                after,
+                signature,
+            } => {
+                let joining = Joining {
+                    room,
+                    token,
+                    key,
+                    name_hash,
+                    name,
+                    after,
+                    signature,
+                };
+                if let Err(refusal) = rooms::join(self, req, joining).await {
+                    self.refuse(req, &refusal);
+                }
+            }
+            ClientFrame::RoomPost {
+                req,
+                room,
+                seq,
+                body,
+                signature,
+            } => {
+                let result = rooms::post(self, room, seq, body, signature).await;
+                self.answer(req, result);
+            }
+            ClientFrame::RoomLeave { req, room } => {
+                rooms::leave(self, room);
+                self.outbox.done(req);
+            }
+            ClientFrame::RoomDelete { req, room } => {
+                let result = rooms::delete(self, room).await;
+                self.answer(req, result);
+            }
+            ClientFrame::RoomClose { req, room } => {
+                let result = rooms::close(self, room).await;
+                self.answer(req, result);
             }
             ClientFrame::VaultWrite {
                 req,

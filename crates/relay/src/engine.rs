@@ -11,6 +11,7 @@ use crate::{
     outbox::Outbox,
     peers::{Peers, Use},
     reply::Load,
+    rooms::{self, Rooms},
     seats::Seats,
     sequence::{BLOCK, Sequence},
     store::{Batch, Change, Day, Hash, Identity, Outcome},
@@ -19,8 +20,8 @@ use crate::{
 };
 use parking_lot::Mutex;
 use rly_protocol::{
-    ErrorCode, Incarnation, QueueId, Timestamp,
-    api::{ImportContact, Imported, RegisterSim, Registered, ShareContact, Shared},
+    ErrorCode, Incarnation, QueueId, RoomId, Timestamp,
+    api::{CreateRoom, ImportContact, Imported, RegisterSim, Registered, RoomState, ShareContact, Shared},
     frame::ServerFrame,
 };
 use sha2::{Digest, Sha256};
@@ -85,6 +86,8 @@ pub(crate) struct Engine {
     pub sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
     /// Who uses which vault: session and its buffer.
     pub vaults: Mutex<HashMap<QueueId, (u64, Arc<Outbox>)>>,
+    /// Rooms that are read here.
+    pub rooms: Rooms,
     /// Queues whose day of last use has changed.
     pub touched: Mutex<Vec<QueueId>>,
     /// The day on which vaults were swept last: looking at all of them has time.
@@ -279,6 +282,12 @@ impl Relay {
         let begin = Batch {
             reserve: Some(start + BLOCK),
             keyring: Some(keyring.fingerprint()),
+            // Whoever read rooms is gone with the process that was before. Nodes have others beside them.
+            changes: if cluster.is_none() {
+                vec![Change::NobodyReads]
+            } else {
+                Vec::new()
+            },
             ..Batch::default()
         };
         store.apply(begin.into()).await?;
@@ -302,6 +311,7 @@ impl Relay {
             scrubbing: Mutex::new(None),
             sessions: Mutex::default(),
             vaults: Mutex::default(),
+            rooms: Rooms::default(),
             touched: Mutex::default(),
             vaults_swept: AtomicU32::new(0),
             stopping: CancellationToken::new(),
@@ -316,6 +326,7 @@ impl Relay {
         // Known before anybody asks for anything.
         disk::look(&engine).await;
         tokio::spawn(disk::watch(engine.clone()));
+        tokio::spawn(rooms::look_after(engine.clone()));
         Ok(Self { engine })
     }
 
@@ -343,6 +354,23 @@ impl Relay {
     /// `invite_withdrawn`, `key_invalid`, `rate_limited` or `unavailable`.
     pub async fn import_contact(&self, peer: IpAddr, request: ImportContact) -> Result<Imported, Refusal> {
         invites::import(&self.engine, peer, request).await
+    }
+
+    /// Makes a room.
+    ///
+    /// # Errors
+    /// [`Refusal`] with `room_taken`, `room_invalid`, `key_invalid`, `rooms_off`, `rooms_need_account`,
+    /// `rooms_too_many`, `rate_limited` or `unavailable`.
+    pub async fn create_room(&self, peer: IpAddr, request: CreateRoom) -> Result<RoomState, Refusal> {
+        rooms::create(&self.engine, peer, request).await
+    }
+
+    /// A room as it is now.
+    ///
+    /// # Errors
+    /// [`Refusal`] with `no_room`, `rate_limited` or `unavailable`.
+    pub async fn room_state(&self, peer: IpAddr, room: RoomId) -> Result<RoomState, Refusal> {
+        rooms::look(&self.engine, peer, room).await
     }
 
     /// A websocket has been opened.

@@ -218,6 +218,7 @@ impl World {
         let config = RelayConfig {
             origin: ORIGIN.into(),
             limits,
+            rooms: crate::RoomMakers::Anyone,
         };
         let relay = Relay::start(
             config,
@@ -371,7 +372,12 @@ impl World {
                 | ClientFrame::WithdrawInvite { req, .. }
                 | ClientFrame::OpenVault { req, .. }
                 | ClientFrame::VaultRead { req, .. }
-                | ClientFrame::VaultWrite { req, .. },
+                | ClientFrame::VaultWrite { req, .. }
+                | ClientFrame::RoomJoin { req, .. }
+                | ClientFrame::RoomPost { req, .. }
+                | ClientFrame::RoomLeave { req, .. }
+                | ClientFrame::RoomDelete { req, .. }
+                | ClientFrame::RoomClose { req, .. },
             ) => Some(req),
             _ => None,
         });
@@ -461,7 +467,8 @@ impl Client {
             }
             ServerFrame::Done { req }
             | ServerFrame::VaultPage { req, .. }
-            | ServerFrame::VaultWritten { req, .. } => assert!(self.open.remove(req), "an answer to nothing"),
+            | ServerFrame::VaultWritten { req, .. }
+            | ServerFrame::RoomJoined { req, .. } => assert!(self.open.remove(req), "an answer to nothing"),
             ServerFrame::Error { req, code, .. } => {
                 assert!(self.open.remove(req), "an answer to nothing");
                 let code = ErrorCode::from_number(*code).expect("a code of the table");
@@ -475,7 +482,11 @@ impl Client {
                 let code = ErrorCode::from_number(*code).expect("a code of the table");
                 assert_ne!(code, ErrorCode::Internal);
             }
-            ServerFrame::Hello { .. } | ServerFrame::Replaced { .. } | ServerFrame::Pong { .. } => {}
+            ServerFrame::Hello { .. }
+            | ServerFrame::Replaced { .. }
+            | ServerFrame::Pong { .. }
+            | ServerFrame::RoomHappened { .. }
+            | ServerFrame::RoomEnded { .. } => {}
         }
     }
 }

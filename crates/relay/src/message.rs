@@ -22,6 +22,8 @@ enum Content {
     Deliver(QueueId, Deliverable),
     Done(Req),
     Encoded(Bytes),
+    /// What happened in a room, encoded once for all.
+    Event(Bytes),
 }
 
 impl Message {
@@ -36,8 +38,12 @@ impl Message {
         })
     }
 
+    pub fn event(frame: Bytes) -> Self {
+        Self(Content::Event(frame))
+    }
+
     pub fn is_delivery(&self) -> bool {
-        matches!(self.0, Content::Deliver(..))
+        matches!(self.0, Content::Deliver(..) | Content::Event(_))
     }
 
     /// Its size in bytes.
@@ -45,14 +51,14 @@ impl Message {
         match &self.0 {
             Content::Deliver(_, envelope) => DELIVER + envelope.body.len(),
             Content::Done(_) => DONE,
-            Content::Encoded(bytes) => bytes.len(),
+            Content::Encoded(bytes) | Content::Event(bytes) => bytes.len(),
         }
     }
 
     /// Appends its bytes.
     pub fn append_to(self, to: &mut Vec<u8>) {
         let frame = match self.0 {
-            Content::Encoded(bytes) => return to.extend_from_slice(&bytes),
+            Content::Encoded(bytes) | Content::Event(bytes) => return to.extend_from_slice(&bytes),
             Content::Done(req) => ServerFrame::Done { req },
             Content::Deliver(queue, envelope) => ServerFrame::Deliver {
                 queue,

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-/// Peers remembered at most. Each costs about 200 bytes.
+/// Peers remembered at most. Each costs about 250 bytes.
 const PEERS_MAX: usize = 65_536;
 
 /// What a rate is for.
@@ -24,9 +24,11 @@ pub(crate) enum Use {
     VaultCall,
     /// Bytes to be stored.
     Bytes,
+    Room,
+    Join,
 }
 
-const USES: [Use; 8] = [
+const USES: [Use; 10] = [
     Use::Send,
     Use::Register,
     Use::Share,
@@ -35,6 +37,8 @@ const USES: [Use; 8] = [
     Use::Vault,
     Use::VaultCall,
     Use::Bytes,
+    Use::Room,
+    Use::Join,
 ];
 
 impl Use {
@@ -48,6 +52,8 @@ impl Use {
             Self::Vault => limits.vault_opens,
             Self::VaultCall => limits.vault_calls,
             Self::Bytes => limits.bytes_per_peer,
+            Self::Room => limits.rooms,
+            Self::Join => limits.joins,
         }
     }
 }

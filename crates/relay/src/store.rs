@@ -19,8 +19,9 @@ pub use sqlite::SqliteStore;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rly_protocol::{
-    EnvelopeId, Incarnation, InviteId, PublicKey, QueueId, Timestamp,
+    Encode, EnvelopeId, Incarnation, InviteId, PublicKey, QueueId, RoomId, Timestamp,
     frame::{Kind, VaultEntry},
+    room::{RoomEvent, RoomLimits, RoomPerson},
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -149,6 +150,130 @@ pub enum Change {
         /// Today.
         day: Day,
     },
+    /// Makes a room, unless its id is taken.
+    MakeRoom {
+        /// Its id.
+        room: RoomId,
+        /// SHA-256 of the token that joining takes.
+        token: Hash,
+        /// Who may end it.
+        creator: PublicKey,
+        /// Its bounds.
+        limits: RoomLimits,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Lets somebody in, or back in.
+    JoinRoom {
+        /// Which.
+        room: RoomId,
+        /// Who.
+        key: PublicKey,
+        /// Keyed hash of their name; not looked at if they belong to the room.
+        name_hash: Hash,
+        /// Their sealed name; the same.
+        name: Bytes,
+        /// The connection that reads for them from now on.
+        session: Session,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Somebody says something.
+    PostRoom {
+        /// Where.
+        room: RoomId,
+        /// Who.
+        number: u32,
+        /// Their sequence.
+        seq: u64,
+        /// The event that it is, in its byte form.
+        event: Bytes,
+        /// Now.
+        at: Timestamp,
+    },
+    /// A connection reads for somebody no more; nothing happens if another one does by now.
+    LeaveRoom {
+        /// Which.
+        room: RoomId,
+        /// Who.
+        number: u32,
+        /// That connection.
+        session: Session,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Deletes a person of a room and all that they said.
+    DeletePerson {
+        /// Which room.
+        room: RoomId,
+        /// Who.
+        number: u32,
+        /// Now.
+        at: Timestamp,
+    },
+    /// Deletes a room with everything in it.
+    EndRoom {
+        /// Which.
+        room: RoomId,
+        /// Only if its time is over at this moment.
+        due: Option<Timestamp>,
+    },
+    /// No connection reads any room: the relay has just started.
+    NobodyReads,
+}
+
+/// Names a connection in a room.
+pub type Session = [u8; 16];
+
+/// A room, but for its people and what happened in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomRecord {
+    /// SHA-256 of the token that joining takes.
+    pub token: Hash,
+    /// Who may end it.
+    pub creator: PublicKey,
+    /// Its bounds.
+    pub limits: RoomLimits,
+    /// When it ends at the latest.
+    pub ends: Timestamp,
+    /// When it ends if nothing is said.
+    pub closes: Timestamp,
+    /// The newest place.
+    pub head: u64,
+    /// The newest place that is too old for the history.
+    pub floor: u64,
+    /// How many belong to it.
+    pub people: u16,
+}
+
+/// A room and who belongs to it, of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomSnapshot {
+    /// The room.
+    pub record: RoomRecord,
+    /// By number.
+    pub people: Vec<RoomPerson>,
+}
+
+/// Something in a queue with many readers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedEntry {
+    /// Its place; rises by one within the queue.
+    pub place: u64,
+    /// When it came.
+    pub at: Timestamp,
+    /// What.
+    pub body: Bytes,
+}
+
+/// The queue that carries a room.
+pub(crate) fn room_queue(room: &RoomId) -> QueueId {
+    QueueId(room.0)
+}
+
+/// What is stored of an event.
+pub(crate) fn event(event: &RoomEvent) -> Bytes {
+    event.to_bytes().into()
 }
 
 /// What became of a change.
@@ -175,8 +300,17 @@ pub enum Outcome {
     Written(u64),
     /// The vault is not at the generation expected.
     Conflict,
-    /// The vault cannot hold that much.
+    /// The vault cannot hold that much, or the room not more people.
     Full,
+    /// Somebody belongs to the room.
+    Joined {
+        /// As this number.
+        number: u32,
+        /// The highest sequence of theirs that was taken.
+        seq: u64,
+    },
+    /// There is the room, but this person does not belong to it.
+    NotIn,
 }
 
 /// What is applied together. Envelopes come first, then removals, then changes in their order.
@@ -303,6 +437,10 @@ pub struct Swept {
     pub invites: u64,
     /// Vaults.
     pub vaults: u64,
+    /// Rooms.
+    pub rooms: Vec<RoomId>,
+    /// What was too old for the history of rooms.
+    pub entries: u64,
 }
 
 /// The result of a store's work.
@@ -333,6 +471,15 @@ pub trait Store: Send + Sync + 'static {
         from: u32,
         bounds: VaultBounds,
     ) -> StoreFuture<'_, Option<VaultPage>>;
+
+    /// A room.
+    fn room(&self, room: RoomId) -> StoreFuture<'_, Option<RoomRecord>>;
+
+    /// A room and who belongs to it.
+    fn room_snapshot(&self, room: RoomId) -> StoreFuture<'_, Option<RoomSnapshot>>;
+
+    /// What is in a queue with many readers after a place, in order.
+    fn shared_page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<SharedEntry>>;
 
     /// Removes what has come to its end.
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept>;

@@ -4,6 +4,7 @@
 use crate::{
     engine::{Engine, day},
     metrics::Counters,
+    rooms,
     store::{Change, Deadlines, StoreError},
 };
 use rly_protocol::{
@@ -90,7 +91,9 @@ async fn expire(engine: &Engine, now: Timestamp) -> Result<(), StoreError> {
     };
     loop {
         let swept = engine.store.sweep(deadlines).await?;
-        if swept.envelopes.len() + swept.queues.len() + (swept.invites + swept.vaults) as usize > 0 {
+        rooms::swept(engine, &swept.rooms);
+        let small = swept.invites + swept.vaults + swept.entries;
+        if swept.envelopes.len() + swept.queues.len() + swept.rooms.len() + small as usize > 0 {
             engine.mark_dirty();
         }
         Counters::add(&engine.counters.expired, swept.envelopes.len());
@@ -108,7 +111,11 @@ async fn expire(engine: &Engine, now: Timestamp) -> Result<(), StoreError> {
             }
         }
         let full = |n: usize| n >= CHUNK as usize;
-        if !full(swept.envelopes.len()) && !full(swept.queues.len()) && !full(swept.vaults as usize) {
+        if !full(swept.envelopes.len())
+            && !full(swept.queues.len())
+            && !full(swept.vaults as usize)
+            && !full(swept.rooms.len())
+        {
             engine.vaults_swept.store(today, Relaxed);
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What a page asks of the worker, and what comes back: bytes in the one codec, over `postMessage`.
 //! The journeys speak a little of it: `end2end/support/messenger.ts`.
 
-use crate::{MessageView, StateView};
+use crate::{MessageView, RoomAnswer, RoomCommand, RoomUpdate, StateView};
 use rly_protocol::{Timestamp, choice, record};
 
 record! {
@@ -84,6 +84,8 @@ choice! {
         22 => SetPersisted { persisted: bool },
         /// The browser went online or offline, or the page came to the front: see to the connection.
         23 => Wake,
+        /// Something about a room. Rooms have machines of their own.
+        24 => Room(command: RoomCommand),
     }
 }
 
@@ -109,6 +111,8 @@ choice! {
         },
         /// Some of what was said may not have been heard: read again what is shown.
         4 => CatchUp,
+        /// Something about a room.
+        5 => Room(update: RoomUpdate),
     }
 }
 
@@ -133,6 +137,8 @@ choice! {
         4 => Messages { messages: Vec<MessageView>, more: bool },
         /// A SIM file: a name to save it under, and its text.
         5 => SimFile { name: String, text: String },
+        /// What a room's command gives.
+        6 => Room(answer: RoomAnswer),
     }
 }
 
@@ -191,5 +197,23 @@ choice! {
         20 => Refused,
         /// A mistake of ours.
         21 => Internal,
+        /// This is no room's code, or it is not complete.
+        22 => RoomCodeInvalid,
+        /// There is no such room, or it has ended.
+        23 => RoomGone,
+        /// As many people belong to the room as may.
+        24 => RoomFull,
+        /// The code does not fit the room: the server has another one under this id.
+        25 => RoomSecretWrong,
+        /// Only who made the room may end it for all.
+        26 => RoomNotCreator,
+        /// No room can have these limits.
+        27 => RoomLimitsInvalid,
+        /// There are no rooms on this server, or not for everybody.
+        28 => RoomsOff,
+        /// Too many rooms of this person's are open.
+        29 => RoomsTooMany,
+        /// One has not joined the room.
+        30 => RoomNotJoined,
     }
 }

@@ -3,7 +3,9 @@
 
 use crate::{
     Answer, Command, Content, ConversationView, Failure, FailureCode, FromWorker, Link, LinkError,
-    MessageState, MessageView, OpenedLetter, StateView, ToWorker,
+    MessageState, MessageView, OpenedLetter, ROOM_PRESET, RoomAnswer, RoomCode, RoomCommand, RoomContact,
+    RoomContentView, RoomEndView, RoomMessageView, RoomPersonView, RoomPhase, RoomUpdate, RoomView,
+    StateView, ToWorker,
     card::{Card, SignedCard, join_sealed, split_sealed},
 };
 use bytes::Bytes;
@@ -27,6 +29,13 @@ pub static TARGETS: &[Target] = &[
         run: card,
         seeds: card_seeds,
         words: &[],
+        rounds: 20_000,
+    },
+    Target {
+        name: "room_code",
+        run: room_code,
+        seeds: room_code_seeds,
+        words: &["#", "-", " ", "0", "8", "http://a/r#"],
         rounds: 20_000,
     },
     Target {
@@ -142,6 +151,31 @@ fn card_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A code that is taken has one form.
+fn room_code(input: &[u8]) {
+    let Ok(text) = core::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(code) = text.parse::<RoomCode>() {
+        for written in [
+            code.to_text(),
+            code.to_groups(),
+            code.to_url("https://rly.example"),
+        ] {
+            assert_eq!(written.parse(), Ok(code.clone()));
+        }
+    }
+}
+
+fn room_code_seeds() -> Vec<Vec<u8>> {
+    let code = RoomCode::from_random(&core::array::from_fn(|n| n as u8));
+    vec![
+        code.to_text().into_bytes(),
+        code.to_groups().into_bytes(),
+        code.to_url("https://rly.example").into_bytes(),
+    ]
+}
+
 /// What page and worker say has one form.
 fn messages(input: &[u8]) {
     message::<ToWorker>(input);
@@ -154,7 +188,93 @@ fn message<T: Encode + Decode>(input: &[u8]) {
     }
 }
 
+fn room_seeds() -> Vec<Vec<u8>> {
+    let room = || to_base64url(&[2; 16]);
+    let view = RoomView {
+        room: room(),
+        phase: RoomPhase::Ended {
+            why: Some(RoomEndView::Idle),
+        },
+        limits: ROOM_PRESET,
+        closes_at: Timestamp(1),
+        ends_at: Timestamp(2),
+        you: Some(1),
+        creator: true,
+        people: vec![RoomPersonView {
+            number: 1,
+            name: "Ada".into(),
+            name_number: 2,
+            here: true,
+            contact: RoomContact::AsksYou,
+        }],
+        trouble: Some(FailureCode::RoomFull),
+    };
+    let message = RoomMessageView {
+        id: room(),
+        order: 1,
+        from: 1,
+        name: "Ada".into(),
+        name_number: 2,
+        own: false,
+        at: Timestamp(1),
+        content: RoomContentView::Text { text: "Hello".into() },
+        state: None,
+    };
+    let ask = |command| {
+        let command = Command::Room(command);
+        ToWorker { n: 1, command }.to_bytes()
+    };
+    let answer = |answer| {
+        let outcome = Ok(Answer::Room(answer));
+        FromWorker::Answer { n: 1, outcome }.to_bytes()
+    };
+    vec![
+        ask(RoomCommand::Create { limits: ROOM_PRESET }),
+        ask(RoomCommand::Open { code: "abc".into() }),
+        ask(RoomCommand::Join {
+            room: room(),
+            name: "Ada".into(),
+        }),
+        ask(RoomCommand::Send {
+            room: room(),
+            id: room(),
+            text: "Hi".into(),
+        }),
+        ask(RoomCommand::KeepContact {
+            room: room(),
+            person: 2,
+            name: None,
+        }),
+        answer(RoomAnswer::Opened {
+            room: room(),
+            link: "x".into(),
+            view: view.clone(),
+        }),
+        answer(RoomAnswer::View {
+            view: view.clone(),
+            messages: vec![message.clone()],
+        }),
+        FromWorker::Room(RoomUpdate::View { view }).to_bytes(),
+        FromWorker::Room(RoomUpdate::Messages {
+            room: room(),
+            messages: vec![message],
+        })
+        .to_bytes(),
+        FromWorker::Room(RoomUpdate::Removed {
+            room: room(),
+            ids: vec![room()],
+        })
+        .to_bytes(),
+    ]
+}
+
 fn message_seeds() -> Vec<Vec<u8>> {
+    let mut seeds = direct_seeds();
+    seeds.extend(room_seeds());
+    seeds
+}
+
+fn direct_seeds() -> Vec<Vec<u8>> {
     let ask = |command| ToWorker { n: 1, command }.to_bytes();
     let id = || to_base64url(&[1; 16]);
     let message = MessageView {

@@ -9,6 +9,7 @@ pub mod fuzz;
 mod letter;
 mod link;
 mod model;
+mod room;
 
 pub use command::{Answer, Command, Failure, FailureCode, FromWorker, Outcome, ToWorker};
 pub use letter::OpenedLetter;
@@ -16,4 +17,8 @@ pub use link::{Link, LinkError};
 pub use model::{
     Connection, Content, ConversationView, InviteState, InviteView, LetterView, MessageState, MessageView,
     Note, Phase, Preview, SimView, StateView,
+};
+pub use room::{
+    ROOM_PRESET, RoomAnswer, RoomCode, RoomCodeError, RoomCommand, RoomContact, RoomContentView, RoomEndView,
+    RoomMessageView, RoomPersonView, RoomPhase, RoomUpdate, RoomView, TWO_PERSON_PRESET,
 };

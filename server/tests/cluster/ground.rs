@@ -212,6 +212,7 @@ fn free_limits(command: &mut Command) {
         "proofs",
         "vault_calls",
     ];
-    let limits = limits.map(|name| format!("{name}={any}")).join(",") + ",bytes_per_peer=4000000000/4000000000";
+    let limits =
+        limits.map(|name| format!("{name}={any}")).join(",") + ",bytes_per_peer=4000000000/4000000000";
     command.env("RLY_LIMITS", limits);
 }

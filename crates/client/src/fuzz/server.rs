@@ -212,6 +212,11 @@ impl Game {
             | ClientFrame::VaultRead { req, queue, .. }
             | ClientFrame::VaultWrite { req, queue, .. } => (req, queue),
             ClientFrame::Send { req, .. } | ClientFrame::OpenVault { req, .. } => (req, none),
+            ClientFrame::RoomJoin { req, .. }
+            | ClientFrame::RoomPost { req, .. }
+            | ClientFrame::RoomLeave { req, .. }
+            | ClientFrame::RoomDelete { req, .. }
+            | ClientFrame::RoomClose { req, .. } => (req, none),
             ClientFrame::Ack { queue, .. } => (0, queue),
             ClientFrame::Ping { .. } => (0, none),
         })

@@ -140,7 +140,12 @@ impl Side {
                 ClientFrame::Unsubscribe { req, .. }
                 | ClientFrame::Send { req, .. }
                 | ClientFrame::DeleteQueue { req, .. }
-                | ClientFrame::WithdrawInvite { req, .. } => ServerFrame::Done { req },
+                | ClientFrame::WithdrawInvite { req, .. }
+                | ClientFrame::RoomJoin { req, .. }
+                | ClientFrame::RoomPost { req, .. }
+                | ClientFrame::RoomLeave { req, .. }
+                | ClientFrame::RoomDelete { req, .. }
+                | ClientFrame::RoomClose { req, .. } => ServerFrame::Done { req },
             };
             self.frame(&answer);
         }

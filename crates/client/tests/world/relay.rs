@@ -461,6 +461,13 @@ impl SimRelay {
                 self.say(device, ServerFrame::VaultWritten { req, generation });
             }
             ClientFrame::Ping { nonce } => self.say(device, ServerFrame::Pong { nonce }),
+            ClientFrame::RoomJoin { req, .. }
+            | ClientFrame::RoomPost { req, .. }
+            | ClientFrame::RoomLeave { req, .. }
+            | ClientFrame::RoomDelete { req, .. }
+            | ClientFrame::RoomClose { req, .. } => {
+                self.say(device, ServerFrame::error(req, ErrorCode::RoomsOff, 0));
+            }
         }
     }
 

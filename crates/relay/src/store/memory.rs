@@ -1,12 +1,14 @@
 //! A store in memory, for tests: what the others must be like.
 
+mod rooms;
+
 use super::{
-    Batch, Change, Day, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, Store, StoreFuture,
-    Swept, VaultBounds, VaultPage, VaultRoom,
+    Batch, Change, Day, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, RoomRecord,
+    RoomSnapshot, SharedEntry, Store, StoreFuture, Swept, VaultBounds, VaultPage, VaultRoom,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rly_protocol::{InviteId, PublicKey, QueueId, Timestamp, frame::VaultEntry};
+use rly_protocol::{InviteId, PublicKey, QueueId, RoomId, Timestamp, frame::VaultEntry};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -41,6 +43,7 @@ struct Tables {
     envelopes: BTreeMap<(QueueId, u64), Envelope>,
     invites: HashMap<InviteId, Invite>,
     vaults: HashMap<QueueId, Vault>,
+    rooms: HashMap<RoomId, rooms::Room>,
 }
 
 /// A store in memory. It forgets everything when it is dropped.
@@ -145,6 +148,13 @@ impl Tables {
                 quota,
                 day,
             } => self.write_vault((*vault, *expected), entries, *quota, *day),
+            Change::MakeRoom { .. }
+            | Change::JoinRoom { .. }
+            | Change::PostRoom { .. }
+            | Change::LeaveRoom { .. }
+            | Change::DeletePerson { .. }
+            | Change::EndRoom { .. }
+            | Change::NobodyReads => rooms::change(&mut self.rooms, change),
         }
     }
 
@@ -261,11 +271,14 @@ impl Tables {
         let before = self.vaults.len();
         self.vaults
             .retain(|_, vault| vault.used_day >= by.vaults || vault.slots.keys().any(|slot| *slot != 0));
+        let (rooms, entries) = rooms::sweep(&mut self.rooms, by);
         Swept {
             envelopes,
             queues,
             invites,
             vaults: (before - self.vaults.len()) as u64,
+            rooms,
+            entries,
         }
     }
 }
@@ -337,6 +350,21 @@ impl Store for MemoryStore {
                 });
             }
             Some(page)
+        })
+    }
+
+    fn room(&self, room: RoomId) -> StoreFuture<'_, Option<RoomRecord>> {
+        self.now(|tables| tables.rooms.get(&room).map(rooms::Room::record))
+    }
+
+    fn room_snapshot(&self, room: RoomId) -> StoreFuture<'_, Option<RoomSnapshot>> {
+        self.now(|tables| tables.rooms.get(&room).map(rooms::Room::snapshot))
+    }
+
+    fn shared_page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<SharedEntry>> {
+        self.now(|tables| {
+            let room = tables.rooms.get(&RoomId(queue.0));
+            room.map_or(Vec::new(), |room| room.page(after, limit))
         })
     }
 

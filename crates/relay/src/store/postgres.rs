@@ -7,15 +7,16 @@
 
 mod batch;
 mod open;
+mod rooms;
 pub(crate) mod shared;
 
 use super::{
-    Batch, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, Store, StoreError, StoreFuture,
-    Swept, VaultBounds, VaultPage, VaultRoom,
+    Batch, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, RoomRecord, RoomSnapshot,
+    SharedEntry, Store, StoreError, StoreFuture, Swept, VaultBounds, VaultPage, VaultRoom,
 };
 use bytes::Bytes;
 use rly_protocol::{
-    EnvelopeId, Incarnation, PublicKey, QueueId, Timestamp,
+    EnvelopeId, Incarnation, PublicKey, QueueId, RoomId, Timestamp,
     frame::{Kind, VaultEntry},
 };
 use sqlx::{
@@ -47,6 +48,16 @@ impl PostgresStore {
     /// program's tables is left as it is.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         open::open(url).await
+    }
+
+    /// Hears of rooms in which something happened, on any node.
+    pub(crate) async fn listen_to_rooms(&self) -> Result<sqlx::postgres::PgListener, StoreError> {
+        let listening = async {
+            let mut listener = sqlx::postgres::PgListener::connect_with(&self.pool).await?;
+            listener.listen(rooms::CHANNEL).await?;
+            Ok(listener)
+        };
+        listening.await.map_err(|error: sqlx::Error| failed(&error))
     }
 
     /// Does `work`, again if PostgreSQL gave it up for another's sake.
@@ -294,6 +305,18 @@ impl Store for PostgresStore {
         bounds: VaultBounds,
     ) -> StoreFuture<'_, Option<VaultPage>> {
         Box::pin(self.run(move |pool| read_vault(pool, vault, from, bounds)))
+    }
+
+    fn room(&self, room: RoomId) -> StoreFuture<'_, Option<RoomRecord>> {
+        Box::pin(self.run(move |pool| rooms::read(pool, room)))
+    }
+
+    fn room_snapshot(&self, room: RoomId) -> StoreFuture<'_, Option<RoomSnapshot>> {
+        Box::pin(self.run(move |pool| rooms::snapshot(pool, room)))
+    }
+
+    fn shared_page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<SharedEntry>> {
+        Box::pin(self.run(move |pool| rooms::page(pool, queue, after, limit)))
     }
 
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {

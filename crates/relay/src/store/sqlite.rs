@@ -15,15 +15,16 @@ mod batch;
 mod connections;
 mod log;
 mod open;
+mod rooms;
 
 use super::{
-    Batch, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, Store, StoreError, StoreFuture,
-    Swept, VaultBounds, VaultPage, VaultRoom,
+    Batch, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, RoomRecord, RoomSnapshot,
+    SharedEntry, Store, StoreError, StoreFuture, Swept, VaultBounds, VaultPage, VaultRoom,
 };
 use bytes::Bytes;
 use connections::Connections;
 use rly_protocol::{
-    EnvelopeId, Incarnation, PublicKey, QueueId, Timestamp,
+    EnvelopeId, Incarnation, PublicKey, QueueId, RoomId, Timestamp,
     frame::{Kind, VaultEntry},
 };
 use rusqlite::{
@@ -234,6 +235,18 @@ impl Store for SqliteStore {
         bounds: VaultBounds,
     ) -> StoreFuture<'_, Option<VaultPage>> {
         Box::pin(self.readers.run(move |db| read_vault(db, vault, from, bounds)))
+    }
+
+    fn room(&self, room: RoomId) -> StoreFuture<'_, Option<RoomRecord>> {
+        Box::pin(self.readers.run(move |db| rooms::read(db, room)))
+    }
+
+    fn room_snapshot(&self, room: RoomId) -> StoreFuture<'_, Option<RoomSnapshot>> {
+        Box::pin(self.readers.run(move |db| rooms::snapshot(db, room)))
+    }
+
+    fn shared_page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<SharedEntry>> {
+        Box::pin(self.readers.run(move |db| rooms::page(db, queue, after, limit)))
     }
 
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {

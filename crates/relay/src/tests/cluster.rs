@@ -70,6 +70,7 @@ impl Place {
         let config = RelayConfig {
             origin: ORIGIN.into(),
             limits: Limits::free(),
+            rooms: crate::RoomMakers::Anyone,
         };
         let keyring = Keyring::from_secret(secret).unwrap();
         let (store, kafka) = (self.store().await, self.kafka());
@@ -375,6 +376,7 @@ async fn wrong_settings_and_wrong_logs_stop_the_start_with_one_line() {
     let config = RelayConfig {
         origin: ORIGIN.into(),
         limits: Limits::free(),
+        rooms: crate::RoomMakers::Anyone,
     };
     let keyring = Keyring::from_secret(SECRET).unwrap();
     let clock = Arc::new(crate::SystemClock);

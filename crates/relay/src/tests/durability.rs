@@ -162,6 +162,7 @@ async fn a_store_belongs_to_its_keys() {
     let config = RelayConfig {
         origin: ORIGIN.into(),
         limits: Limits::default(),
+        rooms: crate::RoomMakers::Anyone,
     };
     let other = Keyring::from_secret([8; 32]).unwrap();
     let started = Relay::start(config, other, store, Arc::new(crate::SystemClock)).await;

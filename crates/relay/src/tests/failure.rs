@@ -6,9 +6,10 @@ use super::{
 };
 use crate::Refusal;
 use crate::store::{
-    Batch, Deadlines, Envelope, Hash, Identity, Outcome, QueueRecord, StoreError, StoreFuture, Swept,
-    VaultBounds, VaultPage,
+    Batch, Deadlines, Envelope, Hash, Identity, Outcome, QueueRecord, RoomRecord, RoomSnapshot, SharedEntry,
+    StoreError, StoreFuture, Swept, VaultBounds, VaultPage,
 };
+use rly_protocol::RoomId;
 use std::sync::atomic::AtomicBool;
 
 /// A store whose commits fail, or wait, while they are told to.
@@ -56,6 +57,15 @@ impl Store for Faulty {
     }
     fn free_space(&self) -> StoreFuture<'_, Option<u64>> {
         Box::pin(async move { Ok(Some(u64::MAX - self.taken.load(SeqCst))) })
+    }
+    fn room(&self, room: RoomId) -> StoreFuture<'_, Option<RoomRecord>> {
+        self.inner.room(room)
+    }
+    fn room_snapshot(&self, room: RoomId) -> StoreFuture<'_, Option<RoomSnapshot>> {
+        self.inner.room_snapshot(room)
+    }
+    fn shared_page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<SharedEntry>> {
+        self.inner.shared_page(queue, after, limit)
     }
     fn sweep(&self, deadlines: Deadlines) -> StoreFuture<'_, Swept> {
         self.inner.sweep(deadlines)

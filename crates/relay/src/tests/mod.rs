@@ -9,6 +9,7 @@ mod durability;
 mod failure;
 mod limits;
 mod proofs;
+mod rooms;
 mod vaults;
 
 use crate::{
@@ -63,6 +64,7 @@ impl Server {
         let config = RelayConfig {
             origin: ORIGIN.into(),
             limits,
+            rooms: crate::RoomMakers::Anyone,
         };
         let keyring = Keyring::from_secret(SECRET).unwrap();
         let relay = Relay::start(config, keyring, store, clock.clone()).await.unwrap();
@@ -250,6 +252,7 @@ impl Client {
             | ServerFrame::Subscribed { req, .. }
             | ServerFrame::VaultPage { req, .. }
             | ServerFrame::VaultWritten { req, .. }
+            | ServerFrame::RoomJoined { req, .. }
                 if *req == of =>
             {
                 Some(Ok(frame.clone()))

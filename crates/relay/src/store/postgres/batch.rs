@@ -1,6 +1,6 @@
 //! Writing: a batch in few statements of many rows.
 
-use super::{Sql, blob, fixed, int, number, rows, small};
+use super::{Sql, blob, fixed, int, number, rooms, rows, small};
 use crate::store::{Batch, Change, Day, Deadlines, Envelope, Outcome, Swept};
 use rly_protocol::{InviteId, QueueId, Timestamp, frame::VaultEntry};
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
@@ -169,6 +169,13 @@ async fn apply_change(db: &mut PgConnection, change: &Change) -> Sql<Outcome> {
             quota,
             day,
         } => write_vault(db, (*vault, *expected), entries, *quota, *day).await,
+        Change::MakeRoom { .. }
+        | Change::JoinRoom { .. }
+        | Change::PostRoom { .. }
+        | Change::LeaveRoom { .. }
+        | Change::DeletePerson { .. }
+        | Change::EndRoom { .. }
+        | Change::NobodyReads => rooms::change(db, change).await,
     }
 }
 
@@ -394,6 +401,7 @@ pub(super) async fn sweep(pool: PgPool, by: Deadlines) -> Sql<Swept> {
     .bind(i64::from(by.limit))
     .execute(&mut *db)
     .await?;
+    let (rooms, entries) = rooms::sweep(db, by.now, by.limit).await?;
     transaction.commit().await?;
     let place = |row: &PgRow| Ok((QueueId(fixed(row, 0)?), number(row, 1)?));
     Ok(Swept {
@@ -401,6 +409,8 @@ pub(super) async fn sweep(pool: PgPool, by: Deadlines) -> Sql<Swept> {
         queues,
         invites,
         vaults: rows(&vaults),
+        rooms,
+        entries,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Writing: a prepared statement for each row.
 
-use super::{blob, int, number};
+use super::{blob, int, number, rooms};
 use crate::store::{Batch, Change, Day, Deadlines, Envelope, Outcome, Swept};
 use rly_protocol::{InviteId, QueueId, Timestamp, frame::VaultEntry};
 use rusqlite::{Connection, OptionalExtension, Params, Result as Sql, Row, params};
@@ -22,7 +22,7 @@ pub(super) fn apply(db: &Connection, batch: &Batch) -> Sql<Vec<Outcome>> {
 }
 
 /// How many rows it changed.
-fn execute(db: &Connection, sql: &str, params: impl Params) -> Sql<usize> {
+pub(super) fn execute(db: &Connection, sql: &str, params: impl Params) -> Sql<usize> {
     db.prepare_cached(sql)?.execute(params)
 }
 
@@ -121,6 +121,13 @@ fn apply_change(db: &Connection, change: &Change) -> Sql<Outcome> {
             quota,
             day,
         } => write_vault(db, (*vault, *expected), entries, *quota, *day),
+        Change::MakeRoom { .. }
+        | Change::JoinRoom { .. }
+        | Change::PostRoom { .. }
+        | Change::LeaveRoom { .. }
+        | Change::DeletePerson { .. }
+        | Change::EndRoom { .. }
+        | Change::NobodyReads => rooms::change(db, change),
     }
 }
 
@@ -272,10 +279,13 @@ pub(super) fn sweep(db: &Connection, by: Deadlines) -> Sql<Swept> {
          (SELECT 1 FROM vault_entries WHERE vault = id AND slot > 0) LIMIT ?)",
         [by.vaults, by.limit],
     )?;
+    let (rooms, entries) = rooms::sweep(db, by.now, by.limit)?;
     Ok(Swept {
         envelopes,
         queues,
         invites: invites as u64,
         vaults: vaults as u64,
+        rooms,
+        entries,
     })
 }

@@ -16,7 +16,7 @@ use tokio::{
 /// Pages in the WAL before a commit copies them into the file.
 const CHECKPOINT_PAGES: u32 = 4_000;
 /// Statements that stay prepared in each connection: more than there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 96;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,11 @@ fn migrations() -> Migrator {
             "vault days",
             include_str!("../../../../../migrations/sqlite/0002_vault_days.sql"),
         ),
+        (
+            3,
+            "rooms",
+            include_str!("../../../../../migrations/sqlite/0003_rooms.sql"),
+        ),
     ];
     let all = all.map(|(version, name, sql)| {
         Migration::new(
