@@ -35,14 +35,18 @@ pub(crate) async fn call(State(parts): State<Arc<Parts>>, request: Request<Body>
 async fn answer(parts: &Parts, request: Request<Body>) -> Result<Response, ApiRefusal> {
     let (head, body) = request.into_parts();
     check(parts, &head.headers)?;
-    let Ok(_permit) = parts.api_calls.try_acquire() else {
-        return Err(ErrorCode::Unavailable.into());
-    };
     let Some(remote) = head.extensions.get::<Remote>() else {
         return Err(ErrorCode::Internal.into());
     };
     let peer = parts.proxies.client(*remote, &head.headers);
+    let Some(_seat) = parts.callers.take(peer) else {
+        return Err(ErrorCode::RateLimited.into());
+    };
     let body = read(body).await?;
+    // Not before: who sends its body slowly would keep everybody else out.
+    let Ok(_permit) = parts.api_calls.try_acquire() else {
+        return Err(ErrorCode::Unavailable.into());
+    };
     let wait = RetryAfter::default();
     let context = {
         let (relay, wait) = (parts.relay.clone(), wait.clone());

@@ -37,7 +37,8 @@ pub(crate) const FIXED: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("permissions-policy"), PERMISSIONS),
 ];
 
-/// Sets the headers. HSTS only where https is what people use: a browser keeps it for two years.
+/// Sets the headers. HSTS only where https is what people use: a browser keeps it for two years. Not for
+/// subdomains: they are others' affair, and may speak http.
 pub(crate) fn secure(mut answer: Response, public: &PublicUrl) -> Response {
     let headers = answer.headers_mut();
     for (name, value) in FIXED {
@@ -46,7 +47,7 @@ pub(crate) fn secure(mut answer: Response, public: &PublicUrl) -> Response {
     if public.is_https() {
         headers.insert(
             header::STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static("max-age=63072000; includeSubDomains"),
+            HeaderValue::from_static("max-age=63072000"),
         );
     }
     answer

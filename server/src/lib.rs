@@ -11,6 +11,7 @@ mod config;
 mod content;
 mod data_dir;
 mod error;
+mod files;
 mod fixed;
 #[cfg(any(test, rly_fuzz))]
 pub mod fuzz;
@@ -20,6 +21,7 @@ mod listen;
 mod manifest;
 mod openapi;
 mod pages;
+mod patient;
 mod peer;
 mod public_url;
 mod room_api;

@@ -14,12 +14,13 @@ use axum::{
 };
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use rly_protocol::ErrorCode;
-use rly_relay::Relay;
+use rly_relay::{Relay, Seats};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-/// API calls in work at one time; more are told to come back. 64 claims at one moment are promised.
+/// API calls in work at one time, once their bodies are there; more are told to come back. 64 claims at
+/// one moment are promised.
 const API_CALLS: usize = 512;
 
 /// What the routes work with.
@@ -28,6 +29,8 @@ pub struct Parts {
     pub(crate) public: PublicUrl,
     pub(crate) proxies: TrustedProxies,
     pub(crate) api_calls: Semaphore,
+    /// API calls of each client, from their heads on.
+    pub(crate) callers: Seats,
     pub(crate) sockets: TaskTracker,
     fixed: Fixed,
 }
@@ -44,6 +47,7 @@ impl Parts {
         site: Site,
     ) -> Result<Self, PageError> {
         Ok(Self {
+            callers: Seats::new(relay.limits().calls_per_peer),
             relay,
             public,
             proxies,
@@ -95,7 +99,10 @@ async fn other(State(parts): State<Arc<Parts>>, method: Method, uri: Uri, header
         .is_some_and(|host| parts.public.is_alias(host))
     {
         let rest = uri.path_and_query().map_or("/", |rest| rest.as_str());
-        return Redirect::permanent(&format!("{}{rest}", parts.public)).into_response();
+        // Not for good: tomorrow the public address may be this one, and a browser that remembered
+        // would go round in circles.
+        let to = Redirect::temporary(&format!("{}{rest}", parts.public));
+        return ([(header::CACHE_CONTROL, "no-store")], to).into_response();
     }
     let (status, page) = parts.fixed.page(path);
     page.answer(status, &headers)

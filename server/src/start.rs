@@ -1,9 +1,11 @@
 //! From configuration to a server that is ready, and back down.
 
 use crate::{
-    ClusterConfig, Config, PageError, Parts, PublicUrl, PublicUrlError, Rooms, Site, SiteError, admin_router,
+    ClusterConfig, Config, PageError, Parts, PublicUrl, PublicUrlError, Rooms, Site, SiteError,
+    TrustedProxies, admin_router,
     data_dir::{DataDir, DataDirError, shared_keyring},
-    listen::listen,
+    files,
+    listen::{Bounds, listen},
     public_router,
 };
 use rly_relay::{PostgresStore, Relay, RelayConfig, RoomMakers, SqliteStore, SystemClock};
@@ -85,7 +87,17 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         None => PublicUrl::of_listener(addr)?,
     };
 
-    let connections = config.limits.connections + HTTP_CONNECTIONS;
+    files::allow(config.limits.connections + HTTP_CONNECTIONS);
+    let public_bounds = Bounds {
+        all: config.limits.connections + HTTP_CONNECTIONS,
+        each: config.limits.connections_per_peer,
+        proxies: config.trusted_proxies.clone(),
+    };
+    let admin_bounds = Bounds {
+        all: ADMIN_CONNECTIONS,
+        each: ADMIN_CONNECTIONS,
+        proxies: TrustedProxies::default(),
+    };
     let relay_config = RelayConfig {
         origin: public.as_str().into(),
         limits: config.limits,
@@ -112,11 +124,11 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let sockets = parts.sockets.clone();
 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    for (listener, router, connections) in [
-        (public_listener, public_router(parts), connections),
-        (admin_listener, admin_router(relay.clone()), ADMIN_CONNECTIONS),
+    for (listener, router, bounds) in [
+        (public_listener, public_router(parts), public_bounds),
+        (admin_listener, admin_router(relay.clone()), admin_bounds),
     ] {
-        tasks.spawn(listen(listener, router, connections, stop.clone(), tasks.clone()));
+        tasks.spawn(listen(listener, router, bounds, stop.clone(), tasks.clone()));
     }
     tracing::info!(%addr, admin = %admin_addr, rooms = ?config.rooms, "ready");
     // Nobody has to read it.

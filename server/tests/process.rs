@@ -6,21 +6,25 @@ mod common;
 use bytes::Bytes;
 use common::{
     Key,
-    process::{Place, Socket, delivered, envelope},
+    process::{PATIENCE, Place, Server, Socket, delivered, envelope},
 };
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
 use rly_protocol::{
     ErrorCode,
     frame::{ClientFrame, Proof, ServerFrame},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
     client_async,
     tungstenite::{self, Message, client::IntoClientRequest},
@@ -216,6 +220,143 @@ async fn a_request_that_never_ends_holds_up_neither_others_nor_the_stop() {
     assert!(stopping.elapsed() < Duration::from_secs(10));
 }
 
+/// A request that has begun, from an address of this machine.
+async fn begun(server: &Server, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    let mut stream = socket.connect(server.host().parse().unwrap()).await.unwrap();
+    let head = "POST /api/register_sim HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn who_sends_512_slow_bodies_keeps_nobody_out() {
+    let place = Place::new();
+    // Each may have many here; what nobody may have is everybody's turn.
+    let server = place.start_with(|command| {
+        command.env("RLY_LIMITS", "calls_per_peer=1000,connections_per_peer=1000");
+    });
+    let mut stuck = Vec::new();
+    for _ in 0..520 {
+        stuck.push(begun(&server, "127.0.0.2").await);
+    }
+    server.register(&Key::generate()).await;
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections_and_calls() {
+    let place = Place::new();
+    let server = place.start_with(|command| {
+        command.env("RLY_LIMITS", "calls_per_peer=3,connections_per_peer=5");
+    });
+    let mut stuck = Vec::new();
+    for _ in 0..5 {
+        stuck.push(begun(&server, "127.0.0.2").await);
+    }
+    // Closed without a word; what was sent to it may come back as a reset.
+    let mut one_more = begun(&server, "127.0.0.2").await;
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, one_more.read_to_end(&mut answer))
+        .await
+        .unwrap();
+    assert_eq!(answer, b"");
+    // Of the five, two were too many calls. The others are waited for.
+    let mut answers: FuturesUnordered<_> = stuck
+        .iter_mut()
+        .map(async |stream| {
+            let mut answer = vec![0; 512];
+            let n = timeout(PATIENCE, stream.read(&mut answer))
+                .await
+                .unwrap()
+                .unwrap();
+            String::from_utf8_lossy(&answer[..n]).into_owned()
+        })
+        .collect();
+    for _ in 0..2 {
+        let answer = answers.next().await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    }
+    drop(answers);
+    // Others are free to come, also by socket.
+    let mut sockets = Vec::new();
+    for _ in 0..5 {
+        sockets.push(server.socket().await);
+    }
+    let request = format!("ws://{}/ws", server.host())
+        .into_client_request()
+        .unwrap();
+    let tcp = TcpStream::connect(server.host()).await.unwrap();
+    match client_async(request, tcp).await {
+        Err(tungstenite::Error::Http(answer)) => {
+            assert_eq!(answer.status(), 503);
+            assert!(answer.headers().contains_key("retry-after"));
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(sockets);
+    server.register(&Key::generate()).await;
+}
+
+/// Soft and hard limit of open files.
+fn open_files(server: &Server) -> (String, String) {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .unwrap();
+    let mut words = line.split_whitespace().map(Into::into);
+    (words.next().unwrap(), words.next().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_files_as_may_be_are_open_and_too_few_are_said() {
+    let place = Place::new();
+    let start = |limits: &str| {
+        let plain = place.command();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{limits} && exec \"$0\"")])
+            .arg(plain.get_program())
+            .current_dir(place.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Server::of(shell)
+    };
+    let few = start("ulimit -S -n 256 && ulimit -H -n 2000");
+    assert_eq!(open_files(&few), ("2000".into(), "2000".into()));
+    let said = few.log();
+    let warnings = said
+        .lines()
+        .filter(|line| line.contains("fewer files may be open"));
+    assert_eq!(warnings.count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn below_the_floor_of_free_disk_space_nothing_new_is_taken() {
+    let place = Place::embedded();
+    let server = place.start_with(|command| {
+        command.env("RLY_LIMITS", format!("disk_free={}", u64::MAX));
+    });
+    let key = Key::generate();
+    let refused = server
+        .post("/api/register_sim", &json!({"reader_key": key.json()}))
+        .await;
+    assert_eq!(refused.code(), ErrorCode::Unavailable);
+    assert_eq!(server.ready().await, (503, Some("disk".into())));
+    drop(server);
+    let server = place.start();
+    server.register(&key).await;
+    assert_eq!(server.ready().await, (200, None));
+}
+
 #[test]
 fn mistakes_stop_the_start_with_one_line_and_code_2() {
     let place = Place::new();
@@ -266,6 +407,7 @@ fn help_explains_every_option() {
         "OLD_KEY_FILES",
         "TRUSTED_PROXIES",
         "ROOMS",
+        "LIMITS",
         "NODE_ID",
         "SMTP_URL",
         "SITE_DIR",

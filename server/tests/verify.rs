@@ -268,6 +268,12 @@ fn what_stands_between_is_found() {
             "/chat (br): the header content-type is",
         ),
         (
+            "GET /settings ",
+            "\r\n\r\n",
+            "\r\nReferrer-Policy: unsafe-url\r\n\r\n",
+            "/settings (br): the header referrer-policy is \"no-referrer, unsafe-url\", not \"no-referrer\"",
+        ),
+        (
             "GET /letter ",
             "\r\n\r\n",
             "\r\nSet-Cookie: a=b\r\n\r\n",
