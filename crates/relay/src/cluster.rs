@@ -36,6 +36,7 @@ use target::Targets;
 
 pub(crate) use reader::{Lease, holds, leave, read_here};
 pub(crate) use target::send;
+pub(crate) use wake::tell_gone;
 
 /// A node's share of the cluster.
 pub(crate) struct Cluster {

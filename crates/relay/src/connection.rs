@@ -472,6 +472,9 @@ impl Incoming {
     async fn delete(&mut self, queue: QueueId) -> Result<(), Refusal> {
         let cell = self.reads(queue)?;
         self.engine.written(|reply| Job::Delete { cell, reply }).await?;
+        if let Some(cluster) = &self.engine.cluster {
+            cluster::tell_gone(cluster, queue, self.engine.now());
+        }
         self.reading.remove(&queue);
         Ok(())
     }

@@ -1,6 +1,11 @@
 //! What is wrong is said in one line, with code 2.
 
 use crate::ground::Ground;
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
+    client::DefaultClientContext,
+};
 use std::process::Command;
 
 pub fn sql(url: &str, text: &str) {
@@ -9,6 +14,23 @@ pub fn sql(url: &str, text: &str) {
         .status()
         .unwrap();
     assert!(done.success());
+}
+
+/// What is not named goes back to its default.
+async fn set_topic(ground: &Ground, topic: &str, settings: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &ground.kafka.address)
+        .create()
+        .unwrap();
+    let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+    for (name, value) in settings {
+        change = change.set(name, value);
+    }
+    let changed = admin
+        .alter_configs([&change], &AdminOptions::new())
+        .await
+        .unwrap();
+    assert!(changed.iter().all(Result::is_ok), "{changed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +79,23 @@ async fn mistakes_stop_the_start_with_one_line_and_code_2() {
     assert_eq!(node.ready().await, (200, None));
     node.signal("TERM");
     assert_eq!(node.wait(), Some(0));
+
+    // A topic that somebody has changed so that it could lose something.
+    let topic = format!("{}.queues", place.option("RLY_KAFKA_PREFIX"));
+    set_topic(
+        &ground,
+        &topic,
+        &[("retention.ms", "604800000"), ("flush.messages", "1")],
+    )
+    .await;
+    let line = place.refused(|_| {});
+    assert!(line.contains("retention.ms=604800000"), "{line}");
+    let usual = [
+        ("retention.ms", "-1"),
+        ("retention.bytes", "-1"),
+        ("flush.messages", "1"),
+    ];
+    set_topic(&ground, &topic, &usual).await;
 
     // Another Kafka's topic, and another database.
     let line = place.refused(|command| {

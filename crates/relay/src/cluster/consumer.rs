@@ -49,6 +49,10 @@ const REST: Duration = Duration::from_millis(500);
 const SOON: Duration = Duration::from_millis(50);
 /// And after another node has taken it: time to hear from the group that it is theirs.
 const FENCED_REST: Duration = Duration::from_secs(3);
+/// A node that cannot store for so long leaves the group: the others may be better off.
+const GIVE_UP: Duration = Duration::from_secs(5);
+/// How often it then looks whether it can again.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long the broker may take to say where the log begins, or to seek.
 const ASK: Duration = Duration::from_secs(5);
 
@@ -116,6 +120,8 @@ struct Mover {
     consumer: BaseConsumer<Context>,
     changes: Arc<Changes>,
     partitions: HashMap<Partition, State>,
+    /// Since when nothing could be stored.
+    failing: Option<Instant>,
     runtime: Handle,
 }
 
@@ -149,6 +155,7 @@ pub(super) fn start(engine: Arc<Engine>, cluster: Arc<Cluster>) -> Result<JoinHa
         consumer,
         changes,
         partitions: HashMap::new(),
+        failing: None,
         runtime: Handle::current(),
     };
     std::thread::Builder::new()
@@ -174,11 +181,36 @@ impl Mover {
                 self.store(batch);
             }
             self.wake_rested();
+            if self.failing.is_some_and(|since| since.elapsed() >= GIVE_UP) {
+                self.stay_away();
+            }
             let held = self.cluster.held.lock().len();
             self.engine.counters.partitions.store(held as u64, Relaxed);
         }
         self.cluster.held.lock().clear();
         self.consumer.unsubscribe();
+    }
+
+    /// Out of the group, until the store works again.
+    fn stay_away(&mut self) {
+        tracing::warn!("this node leaves the log to others until it can store again");
+        self.consumer.unsubscribe();
+        self.partitions.clear();
+        self.cluster.held.lock().clear();
+        self.engine.counters.partitions.store(0, Relaxed);
+        while !self.engine.stopping.is_cancelled() {
+            // The group is told, and what it says no longer matters.
+            self.consumer.poll(LOOK);
+            self.changes.0.lock().clear();
+            match self.runtime.block_on(self.cluster.store.incarnation()) {
+                Ok(_) => break,
+                Err(error) => *self.cluster.moving.lock() = Some(error),
+            }
+        }
+        self.works();
+        if let Err(error) = self.consumer.subscribe(&[&self.cluster.kafka.queues]) {
+            tracing::error!(error = one_line(&error), "the group cannot be joined");
+        }
     }
 
     /// What has come, as far as it fits.
@@ -333,7 +365,7 @@ impl Mover {
                 }
             }
             Err(error) => {
-                self.fails(error);
+                self.fails(started, error);
                 for one in moves {
                     self.rest(one.held.partition, REST);
                 }
@@ -355,7 +387,7 @@ impl Mover {
         let taken = match taken {
             Ok(taken) => taken,
             Err(error) => {
-                self.fails(error);
+                self.fails(now, error);
                 rested.iter().for_each(|partition| self.rest(*partition, REST));
                 return;
             }
@@ -378,7 +410,8 @@ impl Mover {
 
     /// Seeks to where the store is, over a gap if there is one.
     fn begin(&mut self, held: Held) -> Result<Held, Rd> {
-        let topic = &self.cluster.kafka.queues;
+        let cluster = self.cluster.clone();
+        let topic = &cluster.kafka.queues;
         let (low, high) = self.consumer.fetch_watermarks(topic, held.partition, ASK)?;
         let held = if (low..=high).contains(&held.next) {
             held
@@ -393,7 +426,7 @@ impl Mover {
 
     /// The log does not have what comes next: it was trimmed, or made anew, or the database is an older
     /// one. The step over the gap makes clients send again what has no receipt.
-    fn skip(&self, held: Held, to: i64) -> Result<Held, Rd> {
+    fn skip(&mut self, held: Held, to: i64) -> Result<Held, Rd> {
         tracing::error!(
             partition = held.partition,
             expected = held.next,
@@ -401,25 +434,28 @@ impl Mover {
             "the log lacks records that are not in the store; clients are told to send again"
         );
         Counters::count(&self.engine.counters.log_gaps);
-        let step = Move { held, to };
+        let (step, started) = (Move { held, to }, Instant::now());
         let skipped = (self.runtime).block_on(self.cluster.store.skip(step, Incarnation(random())));
         match skipped {
             Ok(true) => Ok(Held { next: to, ..held }),
             Ok(false) => Err(Rd::Canceled),
             Err(error) => {
-                self.fails(error);
+                self.fails(started, error);
                 Err(Rd::Canceled)
             }
         }
     }
 
-    fn works(&self) {
+    fn works(&mut self) {
+        self.failing = None;
         if self.cluster.moving.lock().take().is_some() {
             tracing::info!("the log moves into the store again");
         }
     }
 
-    fn fails(&self, error: crate::StoreError) {
+    /// What was begun then has failed.
+    fn fails(&mut self, begun: Instant, error: crate::StoreError) {
+        self.failing.get_or_insert(begun);
         tracing::error!(%error, "the log does not move into the store");
         self.engine.counters.commit_failures.fetch_add(1, Relaxed);
         *self.cluster.moving.lock() = Some(error);

@@ -51,6 +51,8 @@ pub(super) enum Why {
     News = 1,
     /// A later subscription took a reader's place.
     Reader = 2,
+    /// They are deleted.
+    Gone = 3,
 }
 
 /// Queues that a node is to look at, why, and when that was said.
@@ -73,6 +75,7 @@ pub(super) fn decode_wake(payload: &[u8]) -> Option<(Why, Timestamp, Vec<QueueId
     let why = match head[..2] {
         [VERSION, 1] => Why::News,
         [VERSION, 2] => Why::Reader,
+        [VERSION, 3] => Why::Gone,
         _ => return None,
     };
     let at = Timestamp(u64::from_be_bytes(head[2..].try_into().ok()?));
@@ -110,12 +113,12 @@ mod tests {
     #[test]
     fn wakes_come_back_and_others_do_not() {
         let queues = [QueueId([1; 16]), QueueId([2; 16])];
-        for why in [Why::News, Why::Reader] {
+        for why in [Why::News, Why::Reader, Why::Gone] {
             let bytes = encode_wake(why, Timestamp(7), &queues);
             assert_eq!(decode_wake(&bytes), Some((why, Timestamp(7), queues.to_vec())));
             assert_eq!(decode_wake(&bytes[..bytes.len() - 1]), None);
             assert_eq!(decode_wake(&bytes[..9]), None);
-            assert_eq!(decode_wake(&[&[1, 3][..], &bytes[2..]].concat()), None);
+            assert_eq!(decode_wake(&[&[1, 4][..], &bytes[2..]].concat()), None);
         }
     }
 

@@ -22,6 +22,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// Queues in one hint.
 const QUEUES: usize = 4_096;
 
+/// The key of what is for all nodes.
+const EVERYBODY: &[u8] = b"";
+
 /// Where hints for a node go.
 fn partition(node: &str, partitions: i32) -> i32 {
     let hash = Sha256::digest(node.as_bytes());
@@ -37,6 +40,19 @@ pub(super) fn tell(cluster: &Cluster, node: &str, why: Why, now: Timestamp, queu
             partition: partition(node, cluster.kafka.wake_partitions),
             key: node.as_bytes(),
             payload: &record::encode_wake(why, now, queues),
+            pending: Pending::Wake,
+        });
+    }
+}
+
+/// Tells every node that a mailbox is deleted, so that it takes nothing more for it.
+pub(crate) fn tell_gone(cluster: &Cluster, queue: QueueId, now: Timestamp) {
+    for partition in 0..cluster.kafka.wake_partitions {
+        let _ = cluster.kafka.produce(Produce {
+            topic: &cluster.kafka.wakes,
+            partition,
+            key: EVERYBODY,
+            payload: &record::encode_wake(Why::Gone, now, &[queue]),
             pending: Pending::Wake,
         });
     }
@@ -74,7 +90,9 @@ fn listen(engine: &Arc<Engine>, cluster: &Arc<Cluster>, consumer: &BaseConsumer<
     match consumer.poll(POLL) {
         None => {}
         Some(Err(error)) => tracing::debug!(error = one_line(&error), "listening for wakes failed"),
-        Some(Ok(message)) if message.key() == Some(cluster.node.as_bytes()) => {
+        Some(Ok(message))
+            if [Some(cluster.node.as_bytes()), Some(EVERYBODY), None].contains(&message.key()) =>
+        {
             let Some((why, at, queues)) = message.payload().and_then(record::decode_wake) else {
                 return;
             };
@@ -84,6 +102,7 @@ fn listen(engine: &Arc<Engine>, cluster: &Arc<Cluster>, consumer: &BaseConsumer<
             Counters::add(&counters.wakes_ms, on_its_way);
             match why {
                 Why::News => queues.into_iter().for_each(|queue| reader::woken(engine, queue)),
+                Why::Gone => cluster.targets.forget_queues(&queues),
                 Why::Reader => {
                     tokio::spawn(reader::look_at(engine.clone(), cluster.clone(), queues));
                 }
