@@ -111,8 +111,9 @@ struct Options {
     smtp_url: Option<String>,
 
     /// Other limits than the usual ones, as NAME=VALUE[,…]: sends_per_address, sends_per_peer,
-    /// registrations, shares, claims, proofs and vault_opens take EACH_SECOND/AT_ONCE (like 500/5000);
-    /// connections, queue_envelopes and queue_bytes take a number
+    /// registrations, shares, claims, proofs, vault_opens, rooms, joins and posts_per_person take
+    /// EACH_SECOND/AT_ONCE (like 500/5000); connections, queue_envelopes, queue_bytes and rooms_per_peer
+    /// take a number
     #[arg(
         long,
         env = "RLY_LIMITS",
