@@ -111,9 +111,9 @@ struct Options {
     smtp_url: Option<String>,
 
     /// Other limits than the usual ones, as NAME=VALUE[,…]: sends_per_address, sends_per_peer,
-    /// registrations, shares, claims, proofs, vault_opens, vault_calls and bytes_per_peer take
-    /// EACH_SECOND/AT_ONCE (like 500/5000); connections, connections_per_peer, calls_per_peer,
-    /// queue_envelopes, queue_bytes and disk_free (bytes) take a number
+    /// registrations, shares, claims, proofs, vault_opens, vault_calls, bytes_per_peer, rooms, joins and
+    /// posts_per_person take EACH_SECOND/AT_ONCE (like 500/5000); connections, connections_per_peer,
+    /// calls_per_peer, queue_envelopes, queue_bytes, rooms_per_peer and disk_free (bytes) take a number
     #[arg(
         long,
         env = "RLY_LIMITS",

@@ -5,7 +5,7 @@ use crate::{api, error::ApiRefusal, peer::Remote, router::Parts};
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Request, header};
@@ -38,12 +38,13 @@ pub(crate) async fn look(
     State(parts): State<Arc<Parts>>,
     Extension(remote): Extension<Remote>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Response {
     let peer = parts.proxies.client(remote, &headers);
-    let answer = match id.parse::<RoomId>() {
-        Ok(room) => ask(&parts, parts.relay.room_state(peer, room)).await,
-        Err(_) => Err(ErrorCode::NoRoom.into()),
+    let room = id.ok().and_then(|Path(id)| id.parse::<RoomId>().ok());
+    let answer = match room {
+        Some(room) => ask(&parts, parts.relay.room_state(peer, room)).await,
+        None => Err(ErrorCode::NoRoom.into()),
     };
     finish(answer)
 }

@@ -669,6 +669,20 @@ async fn the_openapi_document_tells_the_truth() {
             schema["properties"].as_object().unwrap().len()
         );
     }
+    let made = &document["paths"]["/api/rooms"]["post"];
+    let example = &made["requestBody"]["content"]["application/json"]["example"];
+    let got: Value = server.post("/api/rooms", example).await.ok();
+    for (field, schema) in [("", "RoomState"), ("limits", "RoomLimits")] {
+        let got = if field.is_empty() { &got } else { &got[field] };
+        let schema = &document["components"]["schemas"][schema];
+        for field in schema["required"].as_array().unwrap() {
+            assert!(!got[field.as_str().unwrap()].is_null(), "{field}");
+        }
+        assert_eq!(
+            got.as_object().unwrap().len(),
+            schema["properties"].as_object().unwrap().len()
+        );
+    }
     // Each code that is named exists, with the status that it is listed under.
     for operation in document["paths"].as_object().unwrap().values() {
         for (status, answer) in operation
@@ -687,4 +701,60 @@ async fn the_openapi_document_tells_the_truth() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn rooms_are_made_and_looked_at() {
+    let server = Server::start().await;
+    let creator = Key::generate().json();
+    let limits = json!({"idle_seconds": 300, "life_seconds": 43200, "people": 50, "history": 200});
+    let room = |n: u8| json!(rly_protocol::RoomId([n; 16]));
+    let token = json!(rly_protocol::api::Blob(vec![7; 32]));
+    let body = |n| json!({"room": room(n), "token_hash": token, "creator": creator, "limits": limits});
+    let made: Value = server.post("/api/rooms", &body(1)).await.ok();
+    assert_eq!(
+        (&made["room"], &made["limits"], &made["people"]),
+        (&room(1), &limits, &json!(0))
+    );
+    let path = format!("/api/rooms/{}", room(1).as_str().unwrap());
+    let seen: Value = server.get(&path).await.ok();
+    assert_eq!(
+        (&seen["closes_at"], &seen["ends_at"]),
+        (&made["closes_at"], &made["ends_at"])
+    );
+    server
+        .post("/api/rooms", &body(1))
+        .await
+        .refused(ErrorCode::RoomTaken);
+    for nobody in [room(2).as_str().unwrap(), "x", "%ff"] {
+        let answer = server.get(&format!("/api/rooms/{nobody}")).await;
+        answer.refused(ErrorCode::NoRoom);
+    }
+    for (field, wrong, code) in [
+        ("token_hash", json!("AAAA"), ErrorCode::RoomInvalid),
+        (
+            "creator",
+            json!(rly_protocol::to_base64url(&[4; 65])),
+            ErrorCode::KeyInvalid,
+        ),
+        (
+            "limits",
+            json!({"idle_seconds": 1, "life_seconds": 9, "people": 2, "history": 0}),
+            ErrorCode::RoomInvalid,
+        ),
+        ("limits", json!({}), ErrorCode::BadRequest),
+        ("more", json!(1), ErrorCode::BadRequest),
+    ] {
+        let mut body = body(3);
+        body[field] = wrong;
+        server.post("/api/rooms", &body).await.refused(code);
+    }
+    server
+        .post(&path, &body(1))
+        .await
+        .refused(ErrorCode::MethodNotAllowed);
+    server
+        .get("/api/rooms")
+        .await
+        .refused(ErrorCode::MethodNotAllowed);
 }
