@@ -142,6 +142,14 @@ record! {
     pub struct Failure {
         /// For programs and for choosing words.
         pub code: FailureCode,
+        /// What it is about, for [`FailureCode::SimElsewhere`]: the origin of the SIM's server.
+        pub about: Option<String>,
+    }
+}
+
+impl From<FailureCode> for Failure {
+    fn from(code: FailureCode) -> Self {
+        Self { code, about: None }
     }
 }
 
@@ -191,5 +199,7 @@ choice! {
         20 => Refused,
         /// A mistake of ours.
         21 => Internal,
+        /// The SIM file belongs to another server.
+        22 => SimElsewhere,
     }
 }

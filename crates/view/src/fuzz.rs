@@ -181,9 +181,7 @@ fn message_seeds() -> Vec<Vec<u8>> {
         conversations: vec![conversation],
         ..StateView::default()
     };
-    let failed = Failure {
-        code: FailureCode::NoSim,
-    };
+    let failed = Failure::from(FailureCode::NoSim);
     vec![
         ask(Command::CreateSim {
             name: "Ada".into(),
