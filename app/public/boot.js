@@ -65,8 +65,19 @@ function startWorker() {
   const names = new URLSearchParams(self.location.hash.slice(1));
   load(names.get("glue"), names.get("wasm")).then(
     (worker) => worker.start(),
-    // No fault of ours and nothing to report: the server is out of reach. The page tries again.
-    () => self.postMessage("not loaded"),
+    // No fault of ours and nothing to report: the server is out of reach, and the page tries again. Or
+    // it has a newer version, and these files no more.
+    async () => {
+      const gone = await Promise.all([isGone(names.get("glue")), isGone(names.get("wasm"))]);
+      self.postMessage(gone.includes(true) ? "outdated" : "not loaded");
+    },
+  );
+}
+
+function isGone(file) {
+  return fetch(file, { method: "HEAD", cache: "no-store" }).then(
+    (answer) => answer.status === 404,
+    () => false,
   );
 }
 

@@ -1,7 +1,7 @@
 //! How much room a text has left. Limits are in bytes; people are told about characters.
 
 use crate::text::Text;
-use rly_protocol::limits::{NAME_MAX, TEXT_MAX};
+use rly_protocol::limits::TEXT_MAX;
 
 /// From how many bytes before the limit on a person is told.
 const NEAR: usize = 2_000;
@@ -22,16 +22,16 @@ pub fn fits(text: &str) -> bool {
     text.len() <= TEXT_MAX
 }
 
-/// A name without blanks around it, if it is one.
+/// A name without blanks around it, if it can be one.
 pub fn name(text: &str) -> Option<String> {
-    let name = text.trim();
-    (!name.is_empty() && name.len() <= NAME_MAX).then(|| name.to_owned())
+    rly_view::name::checked(text).map(ToOwned::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::text::ENGLISH as T;
+    use rly_protocol::limits::NAME_MAX;
 
     #[test]
     fn near_the_limit_one_is_told() {

@@ -20,6 +20,15 @@ pub struct OpenedView {
     pub letter: Option<String>,
 }
 
+/// What came of opening a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// A letter, or a contact without one.
+    Letter(OpenedView),
+    /// It was answered in this browser: the conversation that it became (`/chat#<id>`).
+    Answered(String),
+}
+
 /// Why a link did not open.
 #[derive(Clone, Debug, Error)]
 pub enum OpenError {
@@ -57,9 +66,9 @@ pub trait Platform {
     /// Starts the worker (once) and tells what it says from now on; [`FromWorker::Answer`] is never among it.
     fn listen(&self, on: Rc<dyn Fn(FromWorker)>);
     /// Opens a link: stores it, puts `/i#~<id>` into the address bar, claims, decrypts, checks.
-    fn open(&self, link: Link) -> LocalFuture<Result<OpenedView, OpenError>>;
+    fn open(&self, link: Link) -> LocalFuture<Result<Opened, OpenError>>;
     /// Goes on with a link that was opened in this browser (repeats the claim if it was cut off).
-    fn reopen(&self, id: String) -> LocalFuture<Result<OpenedView, OpenError>>;
+    fn reopen(&self, id: String) -> LocalFuture<Result<Opened, OpenError>>;
     /// Asks the browser to keep the storage. `None`: the browser cannot say.
     fn persist(&self) -> LocalFuture<Option<bool>>;
     /// Saves a text as a file.

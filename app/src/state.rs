@@ -65,9 +65,7 @@ impl Messenger {
     pub async fn run(self, command: Command) -> Result<Answer, Failure> {
         match self.platform() {
             Some(platform) => platform.run(command).await,
-            None => Err(Failure {
-                code: FailureCode::Internal,
-            }),
+            None => Err(FailureCode::Internal.into()),
         }
     }
 

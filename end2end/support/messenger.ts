@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Page } from '@playwright/test';
 
-const VERSION = 1;
+const VERSION = 2;
 const [HELLO, ASK, ANSWER, UPDATE, LEADING] = [1, 2, 3, 4, 5] as const;
 const [SEND, LOAD_MESSAGES] = [13, 15] as const;
 const MESSAGES = 4;
@@ -34,7 +34,11 @@ export function stateOfOwn(answer: Buffer): string | undefined {
     from.take(8);
     const content = from.byte();
     if (content === 1) from.string();
-    else if (content === 3 && from.byte() === 1) from.take(4);
+    else if (content === 3) {
+      const note = from.byte();
+      if (note === 1) from.take(4);
+      else if (note === 6) [from.string(), from.string()];
+    }
     const state = from.byte() === 1 ? STATES[from.byte() - 1] : undefined;
     if (own) newest = state;
   }

@@ -63,8 +63,8 @@ test('a page that came without https is told that it cannot encrypt', async ({ s
   await Promise.all([trusting.close(), usual.close()]);
 });
 
-/** Overwrites what is stored, as a failing disk would. */
-function damage(): Promise<number> {
+/** Overwrites what is stored (the last row of the table of messages; without it, everything), as a failing disk would. */
+function damage(messages: number | undefined): Promise<number> {
   return new Promise((resolve, reject) => {
     const opening = indexedDB.open('rly');
     opening.onerror = () => reject(opening.error);
@@ -72,9 +72,11 @@ function damage(): Promise<number> {
       const db = opening.result;
       const transaction = db.transaction('rows', 'readwrite');
       let count = 0;
-      transaction.objectStore('rows').openCursor().onsuccess = (event) => {
+      transaction.objectStore('rows').openCursor(null, 'prev').onsuccess = (event) => {
         const cursor = (event.target as IDBRequest<IDBCursorWithValue | null>).result;
         if (!cursor) return;
+        const table = new Uint8Array(cursor.key as ArrayBuffer)[0];
+        if (messages !== undefined && (table !== messages || count > 0)) return cursor.continue();
         const value = new Uint8Array(cursor.value as Uint8Array);
         value[value.length - 1]! ^= 1;
         cursor.update(value);
@@ -94,7 +96,7 @@ test('damaged storage is said, left as it is, and can be deleted to begin again'
   const alice = await person('Alice', { viewport: NARROW });
   await meet(alice, bob);
   const file = await alice.exportSim();
-  expect(await alice.page.evaluate(damage)).toBeGreaterThan(0);
+  expect(await alice.page.evaluate(damage, undefined)).toBeGreaterThan(0);
   await alice.goto('/chat');
   await expect(alice.alert).toContainText(/damaged/);
   await expectAccessible(alice.page, 'damaged');
@@ -107,6 +109,21 @@ test('damaged storage is said, left as it is, and can be deleted to begin again'
   await alice.openConversation('Bob');
   await alice.say('I am back');
   await bob.hears('I am back');
+});
+
+test('one damaged message is said in its place, and the conversation goes on', async ({ alice, bob }) => {
+  await meet(alice, bob);
+  await alice.say('will be damaged');
+  await bob.hears('will be damaged');
+  await alice.expectState('will be damaged', 'delivered');
+  expect(await alice.page.evaluate(damage, 7)).toBe(1);
+  await alice.reload();
+  await expect(alice.message('a reply from Bob')).toBeVisible();
+  await expect(alice.log.getByText(/message is damaged/)).toBeVisible();
+  await expect(alice.message('will be damaged')).toHaveCount(0);
+  await expect(alice.alert).toHaveCount(0);
+  await alice.say('and on');
+  await bob.hears('and on');
 });
 
 test('storage that a newer version wrote is left alone', async ({ person, bob }) => {

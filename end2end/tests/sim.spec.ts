@@ -231,11 +231,70 @@ test('name and password can be changed later', async ({ alice, bob, person }) =>
   await expect(next.dialog).toHaveCount(0);
 });
 
+test('a SIM of another server is refused, and which one it is, is said', async ({ bob, person, startServer, server }) => {
+  const elsewhere = await startServer();
+  const dora = await person('Dora', { on: elsewhere });
+  await dora.createSim();
+  const file = await dora.exportSim();
+  await bob.openImport();
+  await bob.tryImport(file);
+  await expect(bob.alert).toContainText(elsewhere.url);
+  expect(elsewhere.url).not.toBe(server.url);
+  await bob.page.keyboard.press('Escape');
+  await bob.createSim();
+});
+
+test('the password is not taken away without a question', async ({ alice }) => {
+  await alice.createSim('sealed');
+  await alice.goto('/settings');
+  await alice.button('Remove password').click();
+  const question = alice.page.getByRole('alertdialog');
+  await question.getByRole('button', { name: 'Cancel', exact: true }).click();
+  await expect(question).toHaveCount(0);
+  await expect(alice.page.getByText('is sealed with a password.')).toBeVisible();
+  await alice.button('Remove password').click();
+  await alice.confirm();
+  await expect(alice.button('Remove password')).toHaveCount(0);
+  await expect(alice.page.getByText('has no password')).toBeVisible();
+});
+
+/** Seals something with the key at rest, or says whether that key still opens it; runs in the page. */
+async function withKeyAtRest(sealed: number[] | undefined): Promise<number[] | boolean> {
+  const db = await new Promise<IDBDatabase>((resolve, reject) => {
+    const opening = indexedDB.open('rly');
+    opening.onerror = () => reject(opening.error);
+    opening.onsuccess = () => resolve(opening.result);
+  });
+  const key = await new Promise<CryptoKey | undefined>((resolve, reject) => {
+    const reading = db.transaction('keys').objectStore('keys').get('at-rest');
+    reading.onerror = () => reject(reading.error);
+    reading.onsuccess = () => resolve(reading.result as CryptoKey | undefined);
+  });
+  db.close();
+  const cipher = { name: 'AES-GCM', iv: new Uint8Array(12) };
+  if (sealed === undefined) {
+    return [...new Uint8Array(await crypto.subtle.encrypt(cipher, key!, new Uint8Array([1, 2, 3])))];
+  }
+  if (key === undefined) return false;
+  return crypto.subtle.decrypt(cipher, key, new Uint8Array(sealed)).then(
+    () => true,
+    () => false,
+  );
+}
+
 test('everything in this browser can be deleted', async ({ alice, bob }) => {
   await meet(alice, bob);
   await alice.goto('/settings');
+  await alice.page.getByRole('combobox', { name: 'Look' }).selectOption('Dark');
+  const sealed = (await alice.page.evaluate(withKeyAtRest, undefined)) as number[];
+  expect(await alice.page.evaluate(withKeyAtRest, sealed)).toBe(true);
   await alice.button('Delete everything in this browser').click();
   await alice.confirm();
+  await expect(alice.page.getByText('Everything of Rly Chat was deleted in this browser.')).toBeVisible();
+  // With the key, and the settings too.
+  expect(await alice.page.evaluate(withKeyAtRest, sealed)).toBe(false);
+  expect(await alice.page.evaluate(() => Object.keys(localStorage))).toEqual([]);
+  await expect(alice.page.getByRole('combobox', { name: 'Look' })).toHaveValue('');
   await alice.goto('/chat');
   await expect(alice.button('Create SIM')).toBeVisible();
   await expect(alice.conversations).toHaveCount(0);

@@ -5,48 +5,69 @@
 
 use rly_app::{
     api::{ApiError, import_contact},
-    platform::{OpenError, OpenedView},
+    platform::{OpenError, Opened, OpenedView},
 };
 use rly_browser::{
     Store, StoreError, clock,
     letters::{self, CardError},
 };
 use rly_protocol::{ErrorCode, from_base64url, to_base64url};
-use rly_view::{Link, OpenedLetter};
+use rly_view::{AnsweredLetter, Link, OpenedLetter};
 use wasm_bindgen::JsValue;
 use web_sys::window;
 
 /// Opens a link.
-pub(crate) async fn open(link: Link) -> Result<OpenedView, OpenError> {
+pub(crate) async fn open(link: Link) -> Result<Opened, OpenError> {
     let store = Store::open().await.map_err(storage)?;
+    let answered = letters::answered(&store, |answered| answered.secret == link.secret)
+        .await
+        .map_err(storage)?;
+    if let Some(answered) = answered {
+        return Ok(conversation(&answered));
+    }
     let letter = letters::keep(&store, &link, clock::now())
         .await
         .map_err(storage)?;
     // From here on the address bar holds nothing that another person could use.
-    show_address(&format!("/i#~{}", to_base64url(&letter.id)));
-    claim_and_read(&store, letter).await
+    if Link::from_fragment(&fragment()).is_ok_and(|shown| shown == link) {
+        show_address(&format!("/i#~{}", to_base64url(&letter.id)));
+    }
+    claim_and_read(store, letter).await
 }
 
 /// Goes on with a link that was opened in this browser.
-pub(crate) async fn reopen(id: String) -> Result<OpenedView, OpenError> {
-    let id = from_base64url(&id)
+pub(crate) async fn reopen(id: String) -> Result<Opened, OpenError> {
+    let id: [u8; 16] = from_base64url(&id)
         .ok()
         .and_then(|id| id.try_into().ok())
         .ok_or(OpenError::NotKept)?;
     let store = Store::open().await.map_err(storage)?;
-    let letter = letters::find(&store, &id).await.map_err(storage)?;
-    claim_and_read(&store, letter.ok_or(OpenError::NotKept)?).await
+    if let Some(letter) = letters::find(&store, &id).await.map_err(storage)? {
+        return claim_and_read(store, letter).await;
+    }
+    let answered = letters::answered(&store, |answered| answered.id == id)
+        .await
+        .map_err(storage)?;
+    answered.as_ref().map(conversation).ok_or(OpenError::NotKept)
 }
 
-async fn claim_and_read(store: &Store, mut letter: OpenedLetter) -> Result<OpenedView, OpenError> {
+fn conversation(answered: &AnsweredLetter) -> Opened {
+    Opened::Answered(to_base64url(&answered.conversation))
+}
+
+async fn claim_and_read(store: Store, mut letter: OpenedLetter) -> Result<Opened, OpenError> {
     if letter.claimed.is_none() {
-        match import_contact(letter.invite.clone(), letter.claim_key).await {
-            Ok(imported) => letters::complete(store, &mut letter, imported.address, imported.card.0)
+        let claimed = import_contact(letter.invite.clone(), letter.claim_key).await;
+        // Everything may have been deleted meanwhile, the key that sealed it too.
+        drop(store);
+        let store = Store::open().await.map_err(storage)?;
+        match claimed {
+            Ok(imported) => letters::complete(&store, &mut letter, imported.address, imported.card.0)
                 .await
                 .map_err(storage)?,
             Err(error) => {
                 if is_final(&error) {
-                    give_up(store, &letter).await;
+                    give_up(&store, &letter).await;
                 }
                 return Err(error.into());
             }
@@ -58,11 +79,11 @@ async fn claim_and_read(store: &Store, mut letter: OpenedLetter) -> Result<Opene
             CardError::Unclaimed => OpenError::NotKept,
             CardError::Damaged | CardError::Signature | CardError::Elsewhere => OpenError::Forged,
         })?;
-    Ok(OpenedView {
+    Ok(Opened::Letter(OpenedView {
         id: to_base64url(&letter.id),
         name: card.name,
         letter: card.letter,
-    })
+    }))
 }
 
 /// Whether this link can never be opened here.
@@ -84,9 +105,19 @@ async fn give_up(store: &Store, letter: &OpenedLetter) {
         invite: letter.invite.clone(),
         secret: letter.secret,
     };
-    show_address(&format!("/i#{}", link.to_fragment()));
+    if fragment().strip_prefix('~') == Some(&to_base64url(&letter.id)) {
+        show_address(&format!("/i#{}", link.to_fragment()));
+    }
     // A row that stays is tried again by whoever opens the link again, and takes no harm.
     let _ = letters::forget(store, letter).await;
+}
+
+/// The fragment of the address bar. While a link is being opened another one may be put into it, which
+/// stays.
+fn fragment() -> String {
+    let hash = window().and_then(|window| window.location().hash().ok());
+    let hash = hash.unwrap_or_default();
+    hash.strip_prefix('#').unwrap_or(&hash).to_owned()
 }
 
 fn show_address(address: &str) {

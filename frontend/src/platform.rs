@@ -1,7 +1,7 @@
 //! The browser, as the pages see it.
 
 use crate::{checks, opening, saving, worker_link::WorkerLink};
-use rly_app::platform::{Lack, LocalFuture, OpenError, OpenedView, Platform};
+use rly_app::platform::{Lack, LocalFuture, OpenError, Opened, Platform};
 use rly_browser::{clock, random};
 use rly_protocol::{Timestamp, to_base64url};
 use rly_view::{Answer, Command, Failure, FromWorker, Link};
@@ -33,11 +33,11 @@ impl Platform for BrowserPlatform {
         self.worker.listen(on);
     }
 
-    fn open(&self, link: Link) -> LocalFuture<Result<OpenedView, OpenError>> {
+    fn open(&self, link: Link) -> LocalFuture<Result<Opened, OpenError>> {
         Box::pin(opening::open(link))
     }
 
-    fn reopen(&self, id: String) -> LocalFuture<Result<OpenedView, OpenError>> {
+    fn reopen(&self, id: String) -> LocalFuture<Result<Opened, OpenError>> {
         Box::pin(opening::reopen(id))
     }
 

@@ -6,7 +6,7 @@ use futures_channel::oneshot;
 use gloo::timers::callback::Timeout;
 use rly_browser::{WORKER_READY, clock, message};
 use rly_protocol::Timestamp;
-use rly_view::{Answer, Command, Failure, FailureCode, FromWorker, Outcome, ToWorker};
+use rly_view::{Answer, Command, Failure, FailureCode, FromWorker, Outcome, Phase, StateView, ToWorker};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -21,6 +21,8 @@ use web_sys::{
 
 /// What boot.js says in the worker's place if that cannot be loaded.
 const NOT_LOADED: &str = "not loaded";
+/// What it says if the server has these files no more: it has a newer version.
+const OUTDATED: &str = "outdated";
 /// How many workers may die over one command before it counts as failed.
 const TRIES: u32 = 3;
 /// A worker that lived so long did not die of what its predecessor died of.
@@ -45,6 +47,8 @@ struct State {
     hears_page: bool,
     /// The page was left, and the browser keeps it for "back".
     aside: bool,
+    /// The server has no worker of this version any more.
+    outdated: bool,
 }
 
 struct Waiting {
@@ -82,17 +86,14 @@ impl WorkerLink {
             listeners: Vec::new(),
             hears_page: false,
             aside: false,
+            outdated: false,
         })))
     }
 
     /// Runs a command, as soon as there is a worker.
     pub(crate) fn run(&self, command: Command) -> impl Future<Output = Result<Answer, Failure>> + use<> {
         let answer = say(&self.0, command);
-        async move {
-            answer.await.unwrap_or(Err(Failure {
-                code: FailureCode::Internal,
-            }))
-        }
+        async move { answer.await.unwrap_or(Err(FailureCode::Internal.into())) }
     }
 
     /// Tells what the worker says, but for answers.
@@ -104,6 +105,10 @@ impl WorkerLink {
 
 fn say(link: &Rc<RefCell<State>>, command: Command) -> oneshot::Receiver<Outcome> {
     let (answer, receiver) = oneshot::channel();
+    if link.borrow().outdated {
+        let _ = answer.send(Err(FailureCode::Refused.into()));
+        return receiver;
+    }
     {
         let mut state = link.borrow_mut();
         let n = state.next;
@@ -170,6 +175,9 @@ fn heard(link: &Rc<RefCell<State>>, said: &JsValue) {
     if said == NOT_LOADED {
         return bury_soon(Rc::downgrade(link));
     }
+    if said == OUTDATED {
+        return outdated(link);
+    }
     let Some(message) = message::read(said) else {
         return;
     };
@@ -202,6 +210,23 @@ fn ready(link: &Rc<RefCell<State>>) {
     }
     // What was said while there was no worker, nobody heard.
     tell(link, &FromWorker::CatchUp);
+}
+
+/// No worker of this version can be started any more. Only a reload helps, which the page then says.
+fn outdated(link: &Rc<RefCell<State>>) {
+    let waiting = {
+        let state = &mut *link.borrow_mut();
+        state.outdated = true;
+        core::mem::take(&mut state.waiting)
+    };
+    for (_, waiting) in waiting {
+        let _ = waiting.answer.send(Err(FailureCode::Refused.into()));
+    }
+    let state = StateView {
+        phase: Phase::NeedsNewer,
+        ..StateView::default()
+    };
+    tell(link, &FromWorker::State(state));
 }
 
 fn tell(link: &Rc<RefCell<State>>, message: &FromWorker) {
@@ -243,7 +268,7 @@ fn died(link: &Rc<RefCell<State>>) {
         waiting.tries >= TRIES || (!was_ready && deaths >= TRIES)
     });
     for (_, waiting) in hopeless {
-        let _ = waiting.answer.send(Err(Failure { code }));
+        let _ = waiting.answer.send(Err(code.into()));
     }
     let weak = Rc::downgrade(link);
     let wait = (250 << deaths.min(8)).min(WAIT_MAX_MS);

@@ -23,17 +23,27 @@ pub fn ConnectionSign() -> impl IntoView {
         Connection::Online => "online",
         Connection::Waiting { .. } | Connection::NeedsNewer => "offline",
     };
-    let words = move || match connection.get() {
-        Connection::Idle => String::new(),
-        Connection::Connecting => t.connecting.into(),
-        Connection::Online => t.online.into(),
-        Connection::Waiting { until } => (t.offline_until)(&Local::here(until).clock_seconds()),
-        Connection::NeedsNewer => t.reload_newer.into(),
+    // Said aloud, so only what is news: not each try.
+    let words = Memo::new(move |before: Option<&&'static str>| match connection.get() {
+        Connection::Idle => "",
+        Connection::Connecting if before == Some(&t.offline) => t.offline,
+        Connection::Connecting => t.connecting,
+        Connection::Online => t.online,
+        Connection::Waiting { .. } => t.offline,
+        Connection::NeedsNewer => t.reload_newer,
+    });
+    let more = move || match connection.get() {
+        Connection::Waiting { until } => Some((t.next_try)(&Local::here(until).clock_seconds())),
+        Connection::Connecting if words.get() == t.offline => Some(t.connecting.into()),
+        _ => None,
     };
     view! {
-        <p class="connection" role="status" data-connection=kind>
+        <p class="connection" data-connection=kind>
             <span class="dot" aria-hidden="true"></span>
-            <span class="connection-words">{words}</span>
+            <span class="connection-words">
+                <span role="status">{words}</span>
+                {move || more().map(|more| format!(" {more}"))}
+            </span>
         </p>
     }
 }

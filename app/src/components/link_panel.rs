@@ -1,13 +1,13 @@
 use super::{Confirm, ExportReminder, Open, Qr};
 use crate::{
     browser,
-    state::{Job, messenger},
-    text::text,
+    state::{Job, Messenger, messenger},
+    text::{Text, text},
     time::Local,
 };
 use leptos::{html, prelude::*, task::spawn_local};
 use rly_protocol::Timestamp;
-use rly_view::Command;
+use rly_view::{Command, InviteState, InviteView, Phase};
 
 /// Copies a text, and says that it did.
 #[component]
@@ -148,4 +148,28 @@ pub fn LinkPanel(
                 })
         }}
     }
+}
+
+/// What became of a link.
+pub fn link_words(t: &Text, invite: &InviteView, now: Local) -> String {
+    let moment = |at| Local::here(at).moment(t, now);
+    match invite.state {
+        InviteState::Open => (t.works_until)(&moment(invite.expires_at)),
+        InviteState::Opened { at } => (t.opened_at)(&moment(at)),
+        InviteState::Expired => t.link_over.into(),
+        InviteState::Unreadable { at } => (t.link_unreadable)(&moment(at)),
+        InviteState::Gone => t.link_gone.into(),
+    }
+}
+
+/// Why a link of this browser is of no use to anybody any more; nothing as long as it is.
+pub fn link_over(t: &Text, messenger: Messenger, id: &str) -> Option<String> {
+    messenger.state.with(|state| {
+        let state = state.as_ref().filter(|state| state.phase == Phase::Ready)?;
+        match state.invites.iter().find(|invite| invite.id == id) {
+            Some(invite) if invite.state == InviteState::Open => None,
+            Some(invite) => Some(link_words(t, invite, Local::here(messenger.now()))),
+            None => Some(t.link_answered.into()),
+        }
+    })
 }

@@ -1,4 +1,4 @@
-use super::{Alert, Dialog, LinkPanel};
+use super::{Alert, Dialog, LinkPanel, link_over};
 use crate::{
     state::{Job, messenger},
     text::text,
@@ -26,7 +26,7 @@ pub fn ShareDialog(
     let t = text();
     let messenger = messenger();
     let job = Job::new();
-    let link = RwSignal::new(None);
+    let link = RwSignal::new(None::<(String, String, rly_protocol::Timestamp)>);
     let make = Callback::new(move |()| {
         let command = Command::CreateInvite {
             id: messenger.random_id(),
@@ -49,14 +49,22 @@ pub fn ShareDialog(
         Share::New => make.run(()),
         Share::Shown(invite) => link.set(invite.link.map(|url| (invite.id, url, invite.expires_at))),
     }
+    let over = Memo::new(move |_| {
+        let (id, _, _) = link.get()?;
+        link_over(t, messenger, &id)
+    });
     view! {
         <Dialog id="share-title" title=t.share_contact on_close=on_close>
             <p>{t.share_lead}</p>
-            {move || {
-                link.get()
-                    .map(|(id, url, expires_at)| {
-                        view! { <LinkPanel id=id link=url expires_at=expires_at on_withdrawn=on_close /> }
-                    })
+            {move || match over.get() {
+                Some(words) => view! { <p role="status">{words}</p> }.into_any(),
+                None => {
+                    link.get()
+                        .map(|(id, url, expires_at)| {
+                            view! { <LinkPanel id=id link=url expires_at=expires_at on_withdrawn=on_close /> }
+                        })
+                        .into_any()
+                }
             }}
             {move || job.busy.get().then(|| view! { <p class="hint" role="status">{t.loading}</p> })}
             <Alert words=job.error />

@@ -1,10 +1,11 @@
-use super::{Confirm, ConnectionSign, ExportReminder, Icon, IconName, Open, Share, ShareDialog};
+use super::{Confirm, ConnectionSign, ExportReminder, Icon, IconName, Open, Share, ShareDialog, link_words};
 use crate::{
     state::{Job, messenger},
     text::text,
     time::Local,
 };
 use leptos::prelude::*;
+use rly_protocol::Encode;
 use rly_view::{Command, ConversationView, InviteState, InviteView, LetterView};
 
 /// The list of conversations, of letters to answer and of links, with the ways to new ones.
@@ -33,6 +34,8 @@ pub fn Sidebar(
                 .unwrap_or_default()
         })
     });
+    // A line is made anew only when it changes: a question in it stays while others do.
+    let has_invites = Memo::new(move |_| !invites.with(Vec::is_empty));
     let name = move || messenger.sim().map(|sim| sim.name);
     view! {
         <aside class="sidebar">
@@ -76,17 +79,20 @@ pub fn Sidebar(
             </nav>
             <Letters />
             {move || {
-                (!invites.with(Vec::is_empty))
+                has_invites
+                    .get()
                     .then(|| {
                         view! {
                             <section class="side-section">
                                 <h2>{t.links}</h2>
                                 <ul>
-                                    {invites
-                                        .get()
-                                        .into_iter()
-                                        .map(|invite| view! { <InviteLine invite=invite share=share /> })
-                                        .collect_view()}
+                                    <For
+                                        each=move || invites.get()
+                                        key=|invite| invite.to_bytes()
+                                        children=move |invite| {
+                                            view! { <InviteLine invite=invite share=share /> }
+                                        }
+                                    />
                                 </ul>
                             </section>
                         }
@@ -183,17 +189,18 @@ pub fn Letters() -> impl IntoView {
                 .unwrap_or_default()
         })
     });
+    let has_letters = Memo::new(move |_| !letters.with(Vec::is_empty));
     move || {
-        let letters = letters.get();
-        (!letters.is_empty()).then(|| {
+        has_letters.get().then(|| {
             view! {
                 <section class="side-section">
                     <h2>{t.letters_waiting}</h2>
                     <ul>
-                        {letters
-                            .into_iter()
-                            .map(|letter| view! { <LetterLine letter=letter /> })
-                            .collect_view()}
+                        <For
+                            each=move || letters.get()
+                            key=|letter| letter.to_bytes()
+                            children=move |letter| view! { <LetterLine letter=letter /> }
+                        />
                     </ul>
                 </section>
             }
@@ -262,37 +269,39 @@ fn InviteLine(invite: InviteView, share: Open<Share>) -> impl IntoView {
     let job = Job::new();
     let asks: Open<()> = RwSignal::new(None);
     let cancel = Callback::new(move |()| asks.set(None));
-    let now = Local::here(messenger.now());
-    let words = match invite.state {
-        InviteState::Open => (t.works_until)(&Local::here(invite.expires_at).moment(t, now)),
-        InviteState::Opened { at } => (t.opened_at)(&Local::here(at).moment(t, now)),
-        InviteState::Expired => t.link_over.into(),
-        InviteState::Unreadable { at } => (t.link_unreadable)(&Local::here(at).moment(t, now)),
-        InviteState::Gone => t.link_gone.into(),
-    };
+    let words = link_words(t, &invite, Local::here(messenger.now()));
     let is_open = invite.state == InviteState::Open;
+    // Over these an answer may still come; the others are only told of.
+    let waits = matches!(
+        invite.state,
+        InviteState::Opened { .. } | InviteState::Unreadable { .. }
+    );
     let title = invite
         .letter
         .clone()
         .unwrap_or_else(|| t.link_without_letter.into());
-    let withdraw_id = invite.id.clone();
-    let withdraw = Callback::new(move |()| {
+    let id = invite.id.clone();
+    let end = Callback::new(move |()| {
         asks.set(None);
-        job.run(
-            Command::WithdrawInvite {
-                id: withdraw_id.clone(),
-            },
-            |_| {},
-        );
+        let id = id.clone();
+        let command = if is_open {
+            Command::WithdrawInvite { id }
+        } else {
+            Command::ForgetInvite { id }
+        };
+        job.run(command, |_| {});
     });
-    let forget_id = invite.id.clone();
-    let forget = move |_| {
-        job.run(
-            Command::ForgetInvite {
-                id: forget_id.clone(),
-            },
-            |_| {},
-        )
+    let ask = move |_| {
+        if is_open || waits {
+            asks.set(Some(()));
+        } else {
+            end.run(());
+        }
+    };
+    let (question, body, action) = if is_open {
+        (t.withdraw_title, t.withdraw_body, t.withdraw_link)
+    } else {
+        (t.remove_title, t.remove_body, t.remove)
     };
     let can_show = is_open && invite.link.is_some();
     let shown = StoredValue::new(invite);
@@ -315,31 +324,15 @@ fn InviteLine(invite: InviteView, share: Open<Share>) -> impl IntoView {
                             </button>
                         }
                     })}
-                {if is_open {
-                    view! {
-                        <button
-                            type="button"
-                            class="button small quiet danger-text"
-                            disabled=move || job.blocked()
-                            on:click=move |_| asks.set(Some(()))
-                        >
-                            {t.withdraw_link}
-                        </button>
-                    }
-                        .into_any()
-                } else {
-                    view! {
-                        <button
-                            type="button"
-                            class="button small quiet"
-                            disabled=move || job.blocked()
-                            on:click=forget
-                        >
-                            {t.remove}
-                        </button>
-                    }
-                        .into_any()
-                }}
+                <button
+                    type="button"
+                    class="button small quiet"
+                    class:danger-text=is_open
+                    disabled=move || job.blocked()
+                    on:click=ask
+                >
+                    {action}
+                </button>
             </div>
             <super::Alert words=job.error />
             {move || {
@@ -348,10 +341,10 @@ fn InviteLine(invite: InviteView, share: Open<Share>) -> impl IntoView {
                         view! {
                             <Confirm
                                 id="withdraw-title"
-                                title=t.withdraw_title
-                                body=t.withdraw_body
-                                action=t.withdraw_link
-                                on_confirm=withdraw
+                                title=question
+                                body=body
+                                action=action
+                                on_confirm=end
                                 on_cancel=cancel
                             />
                         }

@@ -5,7 +5,7 @@ use crate::{
     text::text,
 };
 use leptos::{html, prelude::*};
-use rly_view::Command;
+use rly_view::{Command, name};
 
 /// What was typed, unless nothing was.
 fn given(secret: RwSignal<String>) -> Option<String> {
@@ -117,7 +117,11 @@ fn ImportForm(on_done: Callback<()>) -> impl IntoView {
             messenger
                 .run(Command::ImportSim { file, password })
                 .await
-                .map_err(|failure| (t.failure)(failure.code).to_owned())?;
+                .map_err(|failure| match failure.about {
+                    // A file says what it likes: only what can be seen of it is shown.
+                    Some(origin) => (t.sim_elsewhere)(&name::cleaned(&origin)),
+                    None => (t.failure)(failure.code).to_owned(),
+                })?;
             let _ = on_done.try_run(());
             Ok(())
         });

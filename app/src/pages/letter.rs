@@ -1,6 +1,6 @@
 use super::use_fragment;
 use crate::{
-    components::{Alert, Frame, LackNotice, LinkPanel, TextArea, TextField},
+    components::{Alert, Frame, LackNotice, LinkPanel, TextArea, TextField, link_over},
     lengths,
     state::{Job, messenger},
     text::text,
@@ -49,15 +49,18 @@ pub fn Letter() -> impl IntoView {
     });
     // The address names the link that is shown, so that a reload shows it again.
     let fragment = use_fragment();
-    let shown = Memo::new(move |_| -> Option<Made> {
+    let shown = Memo::new(move |_| -> Option<Result<Made, String>> {
         let id = fragment.get().filter(|id| !id.is_empty())?;
+        if let Some(words) = link_over(t, messenger, &id) {
+            return Some(Err(words));
+        }
         if let Some(made) = made.get().filter(|made| made.0 == id) {
-            return Some(made);
+            return Some(Ok(made));
         }
         messenger.state.with(|state| {
             let invite = state.as_ref()?.invites.iter().find(|invite| invite.id == id)?;
             let link = (invite.state == InviteState::Open).then(|| invite.link.clone())??;
-            Some((id, link, invite.expires_at))
+            Some(Ok((id, link, invite.expires_at)))
         })
     });
 
@@ -111,12 +114,28 @@ pub fn Letter() -> impl IntoView {
     view! {
         <Frame title=t.letter_title class="paper">
             {move || {
-                if let Some((id, link, expires_at)) = shown.get() {
+                if let Some(shown) = shown.get() {
+                    let over = shown.is_err();
                     view! {
                         <section class="sheet">
-                            <h1>{t.link_ready_title}</h1>
-                            <p class="lead">{t.link_ready_lead}</p>
-                            <LinkPanel id=id link=link expires_at=expires_at on_withdrawn=end />
+                            <h1>{if over { t.link_over_title } else { t.link_ready_title }}</h1>
+                            {match shown {
+                                Ok((id, link, expires_at)) => {
+                                    view! {
+                                        <p class="lead">{t.link_ready_lead}</p>
+                                        <LinkPanel id=id link=link expires_at=expires_at on_withdrawn=end />
+                                    }
+                                        .into_any()
+                                }
+                                Err(words) => {
+                                    view! {
+                                        <p class="lead" role="status">
+                                            {words}
+                                        </p>
+                                    }
+                                        .into_any()
+                                }
+                            }}
                             <div class="actions no-print">
                                 <a class="button quiet" href="/chat">
                                     {t.to_chats}

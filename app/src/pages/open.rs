@@ -2,15 +2,19 @@ use crate::{
     browser::{self, Setting},
     components::{Alert, CopyButton, Envelope, Frame, InApp, LackNotice, TextArea, TextField},
     lengths,
-    platform::{Lack, OpenError, OpenedView},
+    platform::{Lack, OpenError, Opened as Outcome, OpenedView},
     state::{Job, Messenger, messenger},
     text::{Text, text},
     time::Local,
 };
 use leptos::{ev, html, prelude::*, task::spawn_local};
-use leptos_router::hooks::{use_location, use_navigate};
+use leptos_router::{
+    NavigateOptions,
+    hooks::{use_location, use_navigate},
+};
 use rly_protocol::ErrorCode;
 use rly_view::{Answer, Command, Link, LinkError, Phase};
+use std::rc::Rc;
 
 /// How far a link is.
 #[derive(Clone)]
@@ -35,7 +39,11 @@ struct Opener {
     messenger: Messenger,
     stage: RwSignal<Stage>,
     turn: RwSignal<u32>,
+    go: StoredValue<Go, LocalStorage>,
 }
+
+/// Leads to another page.
+type Go = Rc<dyn Fn(&str, NavigateOptions)>;
 
 impl Opener {
     fn begin(self, fragment: &str) {
@@ -63,23 +71,44 @@ impl Opener {
         }
     }
 
-    fn finish(self, work: impl Future<Output = Option<Result<OpenedView, OpenError>>> + 'static) {
+    fn finish(self, work: impl Future<Output = Option<Result<Outcome, OpenError>>> + 'static) {
         let turn = self.turn.get_untracked();
         self.stage.set(Stage::Opening);
         spawn_local(async move {
             let Some(outcome) = work.await else { return };
-            if self.turn.try_get_untracked() != Some(turn) {
-                return;
+            let kept = match &outcome {
+                Ok(Outcome::Letter(view)) => Some(view.id.clone()),
+                _ => None,
+            };
+            if self.turn.try_get_untracked() == Some(turn) {
+                self.show(outcome);
             }
-            match outcome {
-                Ok(view) => {
-                    self.stage.set(Stage::Opened(view));
-                    // Only now: the letter is readable without the worker.
-                    self.messenger.listen();
-                }
-                Err(error) => self.stage.set(Stage::Failed(error)),
+            // A messenger that runs already, here or in another tab, does not see what this page wrote.
+            if let Some(id) = kept {
+                self.messenger.send(Command::KeepLetter { id });
             }
         });
+    }
+
+    fn show(self, outcome: Result<Outcome, OpenError>) {
+        match outcome {
+            Ok(Outcome::Answered(id)) => {
+                self.messenger.listen();
+                if let Some(navigate) = self.go.try_get_value() {
+                    let replace = NavigateOptions {
+                        replace: true,
+                        ..NavigateOptions::default()
+                    };
+                    navigate(&format!("/chat#{id}"), replace);
+                }
+            }
+            Ok(Outcome::Letter(view)) => {
+                self.stage.set(Stage::Opened(view));
+                // Only now: the letter is readable without the worker.
+                self.messenger.listen();
+            }
+            Err(error) => self.stage.set(Stage::Failed(error)),
+        }
     }
 }
 
@@ -92,6 +121,7 @@ pub fn Open() -> impl IntoView {
         messenger,
         stage: RwSignal::new(Stage::Unread),
         turn: RwSignal::new(0),
+        go: StoredValue::new_local(Rc::new(use_navigate())),
     };
     let lack = RwSignal::new(None::<Lack>);
     let checked = RwSignal::new(false);

@@ -77,7 +77,9 @@ fn Identity() -> impl IntoView {
             let _ = said.try_set(true);
         });
     };
+    let asks: Open<()> = RwSignal::new(None);
     let lock = move |secret: Option<String>| {
+        asks.set(None);
         locking.run(Command::SetPassword { password: secret }, move |_| {
             let _ = password.try_set(String::new());
         });
@@ -133,7 +135,7 @@ fn Identity() -> impl IntoView {
                                         type="button"
                                         class="button quiet"
                                         disabled=move || locking.blocked()
-                                        on:click=move |_| lock(None)
+                                        on:click=move |_| asks.set(Some(()))
                                     >
                                         {t.remove_password}
                                     </button>
@@ -142,6 +144,21 @@ fn Identity() -> impl IntoView {
                     }}
                 </div>
             </form>
+            {move || {
+                asks.get()
+                    .map(|()| {
+                        view! {
+                            <Confirm
+                                id="unlock-title"
+                                title=t.remove_password_title
+                                body=t.remove_password_body
+                                action=t.remove_password
+                                on_confirm=move |()| lock(None)
+                                on_cancel=move |()| asks.set(None)
+                            />
+                        }
+                    })
+            }}
         </section>
     }
 }
@@ -168,6 +185,7 @@ fn SafeKeeping() -> impl IntoView {
         })
     };
     let copied = Memo::new(move |_| sim.with(|sim| sim.as_ref().is_some_and(|sim| sim.vault_current)));
+    let full = Memo::new(move |_| sim.with(|sim| sim.as_ref().is_some_and(|sim| sim.vault_full)));
     let persisted = Memo::new(move |_| sim.with(|sim| sim.as_ref().and_then(|sim| sim.persisted)));
     let ask = move |_| {
         job.start(async move {
@@ -195,7 +213,13 @@ fn SafeKeeping() -> impl IntoView {
             ></meter>
             <p class="strong">{move || t.meter_words.get(level()).copied()}</p>
             <p>{export}</p>
-            <p>{move || if copied.get() { t.vault_current } else { t.vault_behind }}</p>
+            <p>
+                {move || match (full.get(), copied.get()) {
+                    (true, _) => t.vault_full,
+                    (false, true) => t.vault_current,
+                    (false, false) => t.vault_behind,
+                }}
+            </p>
             <div class="actions">
                 <DownloadSim />
             </div>
@@ -233,7 +257,12 @@ fn Appearance() -> impl IntoView {
     let t = text();
     let look = RwSignal::new(String::new());
     let language = use_context::<RwSignal<Language>>();
-    Effect::new(move || look.set(Setting::Look.read().unwrap_or_default()));
+    let messenger = messenger();
+    Effect::new(move || {
+        // It goes with the SIM, when everything is deleted.
+        messenger.state.track();
+        look.set(Setting::Look.read().unwrap_or_default());
+    });
     let choose_look = move |ev| {
         let value = event_target_value(&ev);
         Setting::Look.write((!value.is_empty()).then_some(&value));
@@ -419,6 +448,10 @@ fn DeleteAll() -> impl IntoView {
     let gone = RwSignal::new(false);
     let delete = Callback::new(move |()| {
         asks.set(None);
+        for setting in [Setting::Look, Setting::Language] {
+            setting.write(None);
+        }
+        browser::apply_look();
         job.run(Command::DeleteSim, move |_| {
             Setting::HasSim.write(None);
             messenger.drafts.update_value(|drafts| drafts.clear());
@@ -477,6 +510,7 @@ mod tests {
             has_password: false,
             export_due: true,
             vault_current: true,
+            vault_full: false,
             persisted: None,
         };
         assert_eq!(safety(&sim, now), 0);

@@ -132,6 +132,8 @@ pub static ENGLISH: Text = Text {
     link_over: "Expired without being opened",
     link_unreadable: |when| format!("Answered at {when} by something unreadable. Make a new link."),
     link_gone: "The server no longer knows this link. Make a new one.",
+    link_over_title: "Your link",
+    link_answered: "This link is not waiting any more: it was answered or withdrawn. Answers are in your chats.",
     link_withdrawn: "This link was withdrawn. Nobody can open it any more.",
 
     export_title: "Answers come only to this browser",
@@ -215,9 +217,12 @@ pub static ENGLISH: Text = Text {
     link_without_letter: "Contact link",
     show_link: "Show link",
     remove: "Remove",
+    remove_title: "Remove this link?",
+    remove_body: "Whoever opened it can then no longer answer. This cannot be undone.",
     blocked_note: "You blocked this contact. Nothing they write reaches you.",
     unreachable_note: "This contact cannot be reached here any more. To go on, send them a new link.",
     rejoining_note: "New keys are being agreed on. Your messages wait and go out by themselves.",
+    sim_elsewhere: |origin| format!("This SIM belongs to another server: {origin}. Import it there."),
     restoring: "Fetching your contacts …",
     state_sending: "Sending",
     state_sent: "Sent",
@@ -232,12 +237,16 @@ pub static ENGLISH: Text = Text {
         Note::Rejoined => "Your contact uses a new browser or restored the SIM. New keys were agreed on.".into(),
         Note::RejoinedHere => "This browser restored your SIM. New keys were agreed on.".into(),
         Note::Unreadable => "A message could not be decrypted.".into(),
+        // Isolated: either name may run from right to left.
+        Note::Renamed { from, to } => format!("\u{2068}{from}\u{2069} is now called \u{2068}{to}\u{2069}."),
+        Note::Damaged => "What is kept here of a message is damaged. It cannot be shown.".into(),
     }
     },
 
     online: "Connected",
     connecting: "Connecting …",
-    offline_until: |when| format!("Offline. Next try at {when}"),
+    offline: "Offline.",
+    next_try: |when| format!("Next try at {when}"),
     reload_newer: "A newer version of Rly Chat is needed here. Reload the page to get it.",
     reload: "Reload",
     replaced: "This SIM is now used in another browser",
@@ -288,6 +297,8 @@ pub static ENGLISH: Text = Text {
     new_password: "New password",
     set_password: "Set password",
     remove_password: "Remove password",
+    remove_password_title: "Remove the password?",
+    remove_password_body: "Files of your SIM that you download from now on are not sealed: whoever finds one can use it.",
     backup: "Safe keeping",
     meter: "How safe your SIM is from being lost",
     meter_words: [
@@ -305,6 +316,8 @@ pub static ENGLISH: Text = Text {
     vault_current: "The sealed copy of your contacts, links and letters is up to date. Your SIM brings it back.",
     vault_behind: "The newest changes are not in the sealed copy of your contacts yet. They follow once you are \
                    connected.",
+    vault_full: "The sealed copy of your contacts is full, so some links or letters are not in it. Withdraw or \
+                 remove links, and answer or put away letters, that you no longer need.",
     persisted_yes: "Your browser promised to keep its storage.",
     persisted_no: "Your browser may clear its storage when space gets short.",
     persisted_unknown: "Your browser was not asked yet whether it keeps its storage.",
@@ -363,6 +376,7 @@ pub static ENGLISH: Text = Text {
         FailureCode::Replaced => "This SIM is now used in another browser. Use it here first.",
         FailureCode::Blocked => "You blocked this contact.",
         FailureCode::Refused => "The server did not accept this. Reload the page, then try again.",
+        FailureCode::SimElsewhere => "This SIM belongs to another server.",
         FailureCode::Internal => "Something went wrong here. Reload the page, then try again.",
         FailureCode::RoomCodeInvalid => "This is not a whole room code. It has 26 letters and digits.",
         FailureCode::RoomGone => "There is no such room. It has ended, or its code was changed on the way.",

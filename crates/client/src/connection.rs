@@ -168,9 +168,10 @@ impl Machine {
         // Half of it fixed, half by chance, so that clients do not come back all at once.
         let chance = u64::from(u16::from_be_bytes(cx.random()));
         let wait = backoff / 2 + backoff / 2 * chance / u64::from(u16::MAX);
-        let wait = wait.max(at_least.map_or(0, |wait| wait.as_millis() as u64));
+        let at_least = at_least.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let wait = wait.max(at_least);
         self.link.state = LinkState::Waiting;
-        self.link.retry_at = Some(Timestamp(cx.now.0 + wait));
+        self.link.retry_at = Some(Timestamp(cx.now.0.saturating_add(wait)));
         self.state_dirty = true;
     }
 
@@ -435,6 +436,12 @@ impl Machine {
                 self.link.state = LinkState::Claiming;
                 self.read_vault(cx, 0);
             }
+            Purpose::VaultWrite if code == Some(ErrorCode::VaultFull) => {
+                if !self.vault_full(cx) {
+                    cx.out.effects.push(Effect::CloseSocket);
+                    self.wait_and_retry(cx, Some(wait));
+                }
+            }
             Purpose::VaultWrite if self.link.state == LinkState::Online => {
                 self.vault_refused();
                 self.vault.retry_at = Some(Timestamp(cx.now.0 + (wait.as_millis() as u64).max(5_000)));
@@ -504,6 +511,7 @@ impl Machine {
         let mut next_req = self.link.next_req;
         for conversation in self.conversations.values_mut() {
             if let (Some(me), false) = (&self.sim, held) {
+                conversation.take_asked(cx, me);
                 if conversation.rejoin_due
                     && !conversation.contact.blocked
                     && conversation.rejoin_allowed(cx.now)
@@ -582,7 +590,7 @@ impl Machine {
         let allowed = self
             .conversations
             .values()
-            .flat_map(|c| [c.retry_at, c.rejoin_due_at()])
+            .flat_map(|c| [c.retry_at, c.rejoin_due_at(), c.asked_due()])
             .flatten();
         let expiry = self
             .invites
@@ -591,6 +599,7 @@ impl Machine {
             .map(|i| i.expires_at);
         let allowed = allowed
             .chain(self.vault.retry_at)
+            .chain(self.ending.as_ref().map(|(_, until)| *until))
             .chain(expiry)
             .filter(|at| *at > now);
         let due = self

@@ -30,7 +30,11 @@ impl Cx<'_> {
     }
 
     pub fn answer(&mut self, from: CommandId, outcome: Result<Answer, FailureCode>) {
-        let outcome: Outcome = outcome.map_err(|code| Failure { code });
+        self.answer_with(from, outcome.map_err(Failure::from));
+    }
+
+    /// With a failure that says more than its code.
+    pub fn answer_with(&mut self, from: CommandId, outcome: Outcome) {
         self.out.answers.push((from, outcome));
     }
 }

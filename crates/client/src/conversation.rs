@@ -6,8 +6,8 @@ use crate::{
     io::table,
     parse::start_of,
     record::{
-        ContactRecord, ContentRecord, ConversationId, ConversationRecord, LastRecord, MessageRecord,
-        OutRecord, Route, key, message_key, put, state_byte,
+        AskedRejoin, ContactRecord, ContentRecord, ConversationId, ConversationRecord, LastRecord,
+        MessageRecord, OutRecord, Route, key, message_key, put, state_byte,
     },
 };
 use core::{cell::OnceCell, mem};
@@ -73,6 +73,10 @@ pub(crate) struct Conversation {
     pub rejoin_due: bool,
     /// When the last re-join was asked for.
     pub rejoin_at: Option<Timestamp>,
+    /// When a re-join of the contact's was last taken, since this device started,
+    pub rejoin_taken_at: Option<Timestamp>,
+    /// and its newest one that has to wait.
+    pub asked: Option<AskedRejoin>,
     /// Made when it is first shown.
     pub safety_code: OnceCell<String>,
     pub contact_dirty: bool,
@@ -97,6 +101,8 @@ impl Conversation {
             receipt_due: false,
             rejoin_due: false,
             rejoin_at: None,
+            rejoin_taken_at: None,
+            asked: None,
             safety_code: OnceCell::new(),
             contact_dirty: false,
             local_dirty: false,
@@ -146,7 +152,12 @@ impl Conversation {
             self.local_dirty |= pending.asked_at > now;
             pending.asked_at = pending.asked_at.min(now);
         }
-        for at in [&mut self.retry_at, &mut self.held_since, &mut self.rejoin_at] {
+        for at in [
+            &mut self.retry_at,
+            &mut self.held_since,
+            &mut self.rejoin_at,
+            &mut self.rejoin_taken_at,
+        ] {
             *at = at.map(|at| at.min(now));
         }
     }

@@ -7,7 +7,6 @@ use crate::{
     inner::{self, Inner, Missing, Receipt},
     io::table,
     machine::Machine,
-    parse::checked_name,
     record::{Cargo, ContentRecord, key, put},
 };
 use bytes::Bytes;
@@ -16,7 +15,7 @@ use rly_protocol::{
     Decode, DecodeError, PublicKey, QueueId, Timestamp,
     frame::{Kind, Notice},
 };
-use rly_view::card::SignedCard;
+use rly_view::{card::SignedCard, name};
 
 /// Messages that may wait for an earlier one,
 const HELD_MAX: usize = 64;
@@ -86,6 +85,10 @@ impl Conversation {
             Ok(Received::Commit) => {}
             // A message of a group before a re-join: what had no receipt comes again in the new one.
             Err(MlsError::OtherGroup) if self.is_former(message) => {}
+            // Its key is used or gone, in this epoch or one before: a repetition that is older than what
+            // is remembered here. Should the sender run in an old state, the receipt tells it so; and
+            // what came so late that its key was given up has no receipt, and is sent again.
+            Err(MlsError::Duplicate | MlsError::TooOld) => self.receipt_due = true,
             Err(MlsError::Refused | MlsError::WrongMember) => self.add_note(cx, ContentRecord::Unreadable),
             Err(_) => {
                 // The two ends no longer share a state: an old profile was put back, or somebody
@@ -108,14 +111,23 @@ impl Conversation {
                 }
             }
             inner::NAME => {
-                if let Some(Ok(name)) = message.text().map(|name| checked_name(&name)) {
-                    self.contact.name = name;
-                    self.contact_dirty = true;
+                if let Some(name) = message.text() {
+                    self.rename(cx, name::cleaned(&name));
                 }
             }
             _ if message.is_numbered() => self.receive_numbered(cx, message),
             _ => {}
         }
+    }
+
+    /// The contact goes by another name. It is said where they write: nobody becomes somebody else unseen.
+    fn rename(&mut self, cx: &mut Cx, name: String) {
+        if name == self.contact.name {
+            return;
+        }
+        let from = core::mem::replace(&mut self.contact.name, name.clone());
+        self.contact_dirty = true;
+        self.add_note(cx, ContentRecord::Renamed { from, to: name });
     }
 
     fn receive_numbered(&mut self, cx: &mut Cx, message: Inner) {
@@ -306,6 +318,48 @@ impl Machine {
         match owner {
             Some((route, conversation)) => conversation.receive(cx, me, route, body),
             None => self.receive_join(cx, &queue, body),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{io::Output, record::ContactRecord};
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+    use rly_protocol::Encode;
+
+    #[test]
+    fn a_contact_gets_no_name_that_misleads() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let sim_key = rly_crypto::Sim::generate(rng).public_key();
+        let mut out = Output::default();
+        let cx = &mut Cx {
+            now: Timestamp(1),
+            rng,
+            out: &mut out,
+        };
+        let contact = ContactRecord {
+            sim_key,
+            name: "Ada".into(),
+            own_name: "Bob".into(),
+            routes: Vec::new(),
+            created_at: cx.now,
+            verified: false,
+            blocked: false,
+            rejoin_seen: 0,
+            rejoin_sent: 0,
+            letter: None,
+        };
+        let mut conversation = Conversation::new(cx, [1; 16], contact);
+        for (name, shown) in [
+            ("boB \u{202e}", "boB"),
+            ("\u{200b}", name::UNNAMED),
+            ("A\nd\u{7}a", "Ada"),
+        ] {
+            let message = conversation.unnumbered(cx, inner::NAME, name.as_bytes().to_vec());
+            conversation.receive_plain(cx, &message.to_bytes());
+            assert_eq!(conversation.contact.name, shown);
         }
     }
 }

@@ -19,6 +19,7 @@ use rly_protocol::{
 use rly_view::{
     Answer, FailureCode, Link, MessageState,
     card::{Card, SignedCard},
+    name,
 };
 
 /// How long an expired link stays in the list, in seconds.
@@ -299,12 +300,13 @@ impl Machine {
         let mut group =
             rly_crypto::Conversation::join(&me.sim, &me.record.device, &secrets, &welcome, cx.rng).ok()?;
         // Whoever answers must be who the card says, both in the card and in the group.
-        if group.peer_sim() != card.sim_key
-            || card.sim_key == me.sim.public_key()
-            || checked_name(&card.name).is_err()
-        {
+        if group.peer_sim() != card.sim_key || card.sim_key == me.sim.public_key() {
             return None;
         }
+        let card = Card {
+            name: name::cleaned(&card.name),
+            ..card
+        };
         let first = group.process(&message).ok()?;
         let route = Route {
             queue: record.queue,

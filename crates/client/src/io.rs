@@ -42,8 +42,12 @@ pub mod table {
     /// Conversations, links and letters that were deleted, so that no other device of this SIM
     /// brings them back.
     pub const DELETED: u8 = 13;
+    /// Letters that were answered (`rly_view::AnsweredLetter`). Only pages read them.
+    pub const ANSWERED: u8 = 14;
+    /// Re-joins that a contact asked for too soon after the one before.
+    pub const REJOINS: u8 = 15;
     /// Rooms, each with a machine of its own.
-    pub const ROOMS: u8 = 14;
+    pub const ROOMS: u8 = 16;
 }
 
 /// One atomic change of what is stored: first `clear`, then `delete_prefixes`, then `rows`. Each row
@@ -128,7 +132,7 @@ pub enum Input {
     Rows {
         /// From the effect.
         id: u64,
-        /// Oldest first.
+        /// Oldest first. One that storage cannot give is empty.
         rows: Vec<(Key, Vec<u8>)>,
         /// There are older ones.
         more: bool,

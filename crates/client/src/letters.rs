@@ -8,14 +8,15 @@ use crate::{
     io::{CommandId, HttpOk, HttpRequest, HttpResult, table},
     machine::{HttpPurpose, Machine},
     parse::{checked_name, checked_text, parse_id, start_of},
-    record::{Cargo, ContentRecord, Errand, OutRecord, Route, VaultLetter, key},
+    record::{Cargo, ContentRecord, Errand, OutRecord, Route, VaultLetter, key, put},
 };
 use bytes::Bytes;
 use rly_crypto::OuterKey;
 use rly_protocol::{Decode, Encode, api::RegisterSim, to_base64url};
 use rly_view::{
-    Answer, FailureCode, LetterView, MessageState, OpenedLetter,
+    Answer, AnsweredLetter, FailureCode, LetterView, MessageState, OpenedLetter,
     card::{Card, SignedCard},
+    name,
 };
 
 /// A reply that waits for its mailbox.
@@ -39,10 +40,13 @@ pub(crate) fn card_of(letter: &OpenedLetter) -> Result<Card, FailureCode> {
     let (address, sealed) = letter.claimed.as_ref().ok_or(FailureCode::NotFound)?;
     let signed = rly_crypto::open_card(&letter.secret, sealed).map_err(|_| FailureCode::CardInvalid)?;
     let card = rly_crypto::verify_card(&signed).map_err(|_| FailureCode::CardInvalid)?;
-    if card.address != *address || checked_name(&card.name).is_err() {
+    if card.address != *address {
         return Err(FailureCode::CardInvalid);
     }
-    Ok(card)
+    Ok(Card {
+        name: name::cleaned(&card.name),
+        ..card
+    })
 }
 
 impl KeptLetter {
@@ -302,7 +306,18 @@ impl Machine {
         );
         conversation.local.active_at = cx.now;
         let id = conversation.id;
-        self.letters.remove(&new.letter);
+        if let Some(kept) = self.letters.remove(&new.letter) {
+            let answered = AnsweredLetter {
+                id: new.letter,
+                secret: kept.letter.secret,
+                conversation: id,
+            };
+            put(
+                &mut cx.out.changes,
+                key(table::ANSWERED, &[&id, &new.letter]),
+                &answered,
+            );
+        }
         cx.out.changes.delete(key(table::LETTERS, &[&new.letter]));
         self.subscribe_mailbox(cx, route.queue, route.reader_salt);
         self.vault.dirty = true;

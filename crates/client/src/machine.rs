@@ -8,8 +8,8 @@ use crate::{
     letters::KeptLetter,
     parse::parse_id,
     record::{
-        ContactRecord, ConversationId, ConversationRecord, DeletedRecord, DeletionRecord, InviteRecord,
-        OutRecord, SimRecord, SlotRecord, key, put, sim_key,
+        AskedRejoin, ContactRecord, ConversationId, ConversationRecord, DeletedRecord, DeletionRecord,
+        InviteRecord, OutRecord, SimRecord, SlotRecord, key, put, sim_key,
     },
     vault::VaultState,
 };
@@ -78,6 +78,8 @@ pub struct Machine {
     pub(crate) http: BTreeMap<u64, HttpPurpose>,
     pub(crate) reads: BTreeMap<u64, Read>,
     pub(crate) next_id: u64,
+    /// The SIM is to be deleted: who waits for it, and until when.
+    pub(crate) ending: Option<(Vec<CommandId>, Timestamp)>,
     /// The state view has to be told again.
     pub(crate) state_dirty: bool,
     timer: Option<Timestamp>,
@@ -107,6 +109,7 @@ impl Machine {
             http: BTreeMap::new(),
             reads: BTreeMap::new(),
             next_id: 0,
+            ending: None,
             state_dirty: true,
             timer: None,
             now: Timestamp(0),
@@ -162,8 +165,8 @@ impl Machine {
                         .deleted
                         .insert(id16(rest)?, DeletedRecord::from_bytes(&value)?);
                 }
-                table::OUTBOX | table::SEEN | table::HELD => parts.push((key, value)),
-                table::MESSAGES | table::ROOMS => {}
+                table::OUTBOX | table::SEEN | table::HELD | table::REJOINS => parts.push((key, value)),
+                table::MESSAGES | table::ANSWERED | table::ROOMS => {}
                 _ => return Err(LoadError::Newer),
             }
         }
@@ -194,6 +197,7 @@ impl Machine {
                     let id = <[u8; 16]>::from_bytes(&value)?;
                     conversation.seen.insert(u16::from_bytes(rest)?, id);
                 }
+                table::REJOINS => conversation.asked = Some(AskedRejoin::from_bytes(&value)?),
                 _ => {
                     conversation
                         .held
@@ -256,6 +260,7 @@ impl Machine {
         self.flush_conversations(cx);
         self.flush_vault(cx);
         self.flush_deletions(cx);
+        self.finish_ending(cx);
         self.note_changed(cx);
         self.answer_reads(cx);
         let due = self.next_due(now);
@@ -279,7 +284,11 @@ impl Machine {
     fn command(&mut self, cx: &mut Cx, from: CommandId, command: Command) {
         let outcome = match command {
             Command::CreateSim { name, password } => self.create_sim(cx, &name, password.as_deref()),
-            Command::ImportSim { file, password } => self.import_sim(cx, &file, password.as_deref()),
+            Command::ImportSim { file, password } => {
+                let outcome = self.import_sim(cx, &file, password.as_deref());
+                self.state_dirty = true;
+                return cx.answer_with(from, outcome);
+            }
             Command::ExportSim => self.export_sim(cx),
             Command::ExportSealed { password } => self.export_sealed(cx, &password),
             Command::SetName { name } => self.set_name(cx, &name),
@@ -318,7 +327,7 @@ impl Machine {
             Command::Block { conversation } => self.block(cx, &conversation),
             Command::DeleteConversation { conversation } => self.delete_conversation(cx, &conversation),
             Command::UseHere => self.use_here(cx),
-            Command::DeleteSim => self.delete_sim(cx),
+            Command::DeleteSim => return self.delete_sim(cx, from),
             Command::SetPersisted { persisted } => self.set_persisted(cx, persisted),
             Command::Wake => {
                 self.wake(cx);
@@ -377,10 +386,17 @@ impl Machine {
 
     fn rows_read(&mut self, id: u64, rows: &[(Key, Vec<u8>)], more: bool) {
         if let Some(read) = self.reads.get_mut(&id) {
-            let stored = rows
-                .iter()
-                .filter_map(|(key, value)| crate::view::message_from_row(key, value));
-            read.rows = Some((stored.collect(), more));
+            let mut stored: Vec<MessageView> = Vec::with_capacity(rows.len());
+            for (key, value) in rows {
+                let before = stored.last().map_or(Timestamp(0), |message| message.at);
+                stored.extend(crate::view::message_from_row(key, value, before));
+            }
+            // Where the first cannot be read, the time is that of the one after it.
+            let known = stored.iter().map(|message| message.at).find(|at| at.0 > 0);
+            for message in stored.iter_mut().take_while(|message| message.at.0 == 0) {
+                message.at = known.unwrap_or_default();
+            }
+            read.rows = Some((stored, more));
         }
     }
 

@@ -1,9 +1,6 @@
 //! What people and pages hand in, checked at the edge.
 
-use rly_protocol::{
-    from_base64url,
-    limits::{NAME_MAX, TEXT_MAX},
-};
+use rly_protocol::{from_base64url, limits::TEXT_MAX};
 use rly_view::FailureCode;
 
 /// An id as pages write it.
@@ -25,11 +22,9 @@ pub(crate) fn checked_text(text: &str) -> Result<(), FailureCode> {
 
 /// A display name without the white space around it.
 pub(crate) fn checked_name(name: &str) -> Result<String, FailureCode> {
-    let name = name.trim();
-    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(FailureCode::NameInvalid);
-    }
-    Ok(name.to_owned())
+    rly_view::name::checked(name)
+        .map(ToOwned::to_owned)
+        .ok_or(FailureCode::NameInvalid)
 }
 
 /// Characters of a text's start.

@@ -180,6 +180,17 @@ choice! {
 }
 
 record! {
+    /// Table REJOINS: a contact's newest wish for a new group, checked, that has to wait.
+    #[derive(Clone)]
+    pub(crate) struct AskedRejoin = 1 {
+        /// The route it came on.
+        pub route: u16,
+        pub number: u64,
+        pub key_package: Bytes,
+    }
+}
+
+record! {
     /// What is sealed and may be sent, again and again with identical bytes.
     #[derive(Clone)]
     pub(crate) struct SealedRecord {
@@ -242,6 +253,7 @@ choice! {
         5 => Rejoined,
         6 => RejoinedHere,
         7 => Unreadable,
+        8 => Renamed { from: String, to: String },
     }
 }
 
@@ -284,6 +296,10 @@ impl MessageRecord {
                 ContentRecord::Rejoined => Content::Note(Note::Rejoined),
                 ContentRecord::RejoinedHere => Content::Note(Note::RejoinedHere),
                 ContentRecord::Unreadable => Content::Note(Note::Unreadable),
+                ContentRecord::Renamed { from, to } => Content::Note(Note::Renamed {
+                    from: from.clone(),
+                    to: to.clone(),
+                }),
             },
             state: match self.state {
                 1 => Some(MessageState::Sending),

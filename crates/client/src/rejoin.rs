@@ -9,8 +9,9 @@ use crate::{
     conversation::Conversation,
     envelope::{Parcel, rejoin_message},
     io::table,
-    record::{ContentRecord, PendingRejoin, key},
+    record::{AskedRejoin, ContentRecord, PendingRejoin, key, put},
 };
+use bytes::Bytes;
 use rly_crypto::{KeyPackageSecrets, MlsError};
 use rly_protocol::{PublicKey, Signature, Timestamp};
 use sha2::{Digest, Sha256};
@@ -19,7 +20,8 @@ fn digest(key: &PublicKey) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// The shortest time between two re-joins that are asked for here, in seconds.
+/// The shortest time between two re-joins that are asked for here, and between two that are taken from
+/// the contact, in seconds.
 const PAUSE: u64 = 30;
 /// A re-join that was not answered for so long is asked for again, in seconds: envelopes expire.
 const RENEW: u64 = 20 * 86_400;
@@ -110,20 +112,71 @@ impl Conversation {
         if number <= self.contact.rejoin_seen {
             return;
         }
+        let asked = AskedRejoin {
+            route: route as u16,
+            number,
+            key_package: Bytes::copy_from_slice(key_package),
+        };
+        if self
+            .rejoin_taken_at
+            .is_some_and(|at| at.plus_seconds(PAUSE) > cx.now)
+        {
+            return self.keep_asked(cx, asked);
+        }
+        self.take_rejoin(cx, me, &asked);
+    }
+
+    /// Each re-join makes keys and sends much again, as often as the contact wants: the newest waits.
+    fn keep_asked(&mut self, cx: &mut Cx, asked: AskedRejoin) {
+        if self
+            .asked
+            .as_ref()
+            .is_none_or(|known| known.number < asked.number)
+        {
+            put(&mut cx.out.changes, key(table::REJOINS, &[&self.id]), &asked);
+            self.asked = Some(asked);
+        }
+    }
+
+    /// When the re-join that waits may be taken.
+    pub fn asked_due(&self) -> Option<Timestamp> {
+        self.asked.as_ref()?;
+        Some(
+            self.rejoin_taken_at
+                .map_or(Timestamp(0), |at| at.plus_seconds(PAUSE)),
+        )
+    }
+
+    /// Takes the re-join that waited, if its time has come.
+    pub fn take_asked(&mut self, cx: &mut Cx, me: &SimState) {
+        if self.asked_due().is_some_and(|due| due <= cx.now)
+            && let Some(asked) = self.asked.take()
+        {
+            cx.out.changes.delete(key(table::REJOINS, &[&self.id]));
+            if asked.number > self.contact.rejoin_seen && !self.contact.blocked {
+                self.take_rejoin(cx, me, &asked);
+            }
+        }
+    }
+
+    fn take_rejoin(&mut self, cx: &mut Cx, me: &SimState, asked: &AskedRejoin) {
+        let AskedRejoin {
+            route,
+            number,
+            ref key_package,
+        } = *asked;
+        let route = usize::from(route);
+        let sim_key = self.contact.sim_key;
+        self.rejoin_taken_at = Some(cx.now);
         let ours = digest(&me.sim.public_key());
         self.heard(cx);
-        if self.local.rejoin.is_some() && ours > digest(sim_key) {
+        if self.local.rejoin.is_some() && ours > digest(&sim_key) {
             // It is for the other side to answer ours. Should it have lost that: once more, later.
             self.rejoin_due = true;
             return;
         }
-        let made = rly_crypto::Conversation::create(
-            &me.sim,
-            &me.record.device,
-            key_package,
-            &self.contact.sim_key,
-            cx.rng,
-        );
+        let made =
+            rly_crypto::Conversation::create(&me.sim, &me.record.device, key_package, &sim_key, cx.rng);
         let Ok((group, welcome)) = made else {
             return self.add_note(cx, ContentRecord::Unreadable);
         };
@@ -191,6 +244,8 @@ impl Conversation {
             table::MESSAGES,
             table::SEEN,
             table::HELD,
+            table::ANSWERED,
+            table::REJOINS,
         ] {
             changes.delete_prefix(key(table, &[&self.id]));
         }

@@ -1,10 +1,10 @@
 //! The SIM: made, imported, exported, renamed, deleted; and what goes with it.
 
 use crate::{
-    connection::Link,
+    connection::{Link, LinkState},
     context::{Cx, SimState},
     inner,
-    io::Effect,
+    io::{CommandId, Effect},
     machine::Machine,
     parse::checked_name,
     record::{DeletionRecord, Errand, SimRecord, key, put},
@@ -12,7 +12,7 @@ use crate::{
 };
 use rly_crypto::{FileKey, Sim, SimFile, SimFileError};
 use rly_protocol::{DeviceId, QueueId};
-use rly_view::{Answer, FailureCode};
+use rly_view::{Answer, Failure, FailureCode, name};
 use std::collections::BTreeMap;
 use zeroize::Zeroize;
 
@@ -21,6 +21,9 @@ impl Drop for SimRecord {
         self.seed.zeroize();
     }
 }
+
+/// How long the deletion of a SIM waits for the server at most, in seconds.
+const ENDING_SECONDS: u64 = 5;
 
 /// A password, or none.
 fn checked_password(password: Option<&str>) -> Option<&str> {
@@ -65,8 +68,8 @@ impl Machine {
         cx: &mut Cx,
         file: &str,
         password: Option<&str>,
-    ) -> Result<Answer, FailureCode> {
-        let (file, file_key) =
+    ) -> Result<Answer, Failure> {
+        let (mut file, file_key) =
             SimFile::open(file, checked_password(password)).map_err(|error| match error {
                 SimFileError::PasswordNeeded => FailureCode::PasswordNeeded,
                 SimFileError::PasswordWrong => FailureCode::PasswordWrong,
@@ -79,9 +82,17 @@ impl Machine {
             return if same {
                 Ok(Answer::Done)
             } else {
-                Err(FailureCode::SimExists)
+                Err(FailureCode::SimExists.into())
             };
         }
+        // Its contacts are there, and nobody here knows it.
+        if file.origin != self.origin {
+            return Err(Failure {
+                code: FailureCode::SimElsewhere,
+                about: Some(file.origin),
+            });
+        }
+        file.name = name::cleaned(&file.name);
         self.take_sim(cx, file, file_key, true);
         Ok(Answer::Done)
     }
@@ -206,7 +217,27 @@ impl Machine {
         Ok(Answer::Done)
     }
 
-    pub(crate) fn delete_sim(&mut self, cx: &mut Cx) -> Result<Answer, FailureCode> {
+    /// Deletes everything. Mailboxes that the server is just told to delete need the SIM for a moment
+    /// longer: without it nobody ever can.
+    pub(crate) fn delete_sim(&mut self, cx: &mut Cx, from: CommandId) {
+        let until = cx.now.plus_seconds(ENDING_SECONDS);
+        let (waiting, _) = self.ending.get_or_insert_with(|| (Vec::new(), until));
+        waiting.push(from);
+    }
+
+    /// Does it, once there is nothing to wait for.
+    pub(crate) fn finish_ending(&mut self, cx: &mut Cx) {
+        let busy = self.link.state == LinkState::Online && !self.deletions.is_empty();
+        if let Some((waiting, _)) = self.ending.take_if(|(_, until)| !busy || *until <= cx.now) {
+            self.end_sim(cx);
+            for from in waiting {
+                cx.answer(from, Ok(Answer::Done));
+            }
+            self.state_dirty = true;
+        }
+    }
+
+    fn end_sim(&mut self, cx: &mut Cx) {
         cx.out.changes.delete_all();
         cx.out.effects.push(Effect::CloseSocket);
         self.sim = None;
@@ -218,7 +249,6 @@ impl Machine {
         self.http = BTreeMap::new();
         self.vault = VaultState::default();
         self.link = Link::default();
-        Ok(Answer::Done)
     }
 
     pub(crate) fn block(&mut self, cx: &mut Cx, name: &str) -> Result<Answer, FailureCode> {

@@ -19,12 +19,13 @@ use crate::{
 };
 use bytes::Bytes;
 use core::mem;
-use rly_crypto::vault_id;
+use rly_crypto::{VaultKey, vault_id};
 use rly_protocol::{
-    Decode, Encode, QueueId,
+    Decode, Encode, QueueId, Timestamp,
     frame::{ClientFrame, VaultEntry},
     limits::{VAULT_BYTES, VAULT_ENTRIES, VAULT_SLOTS},
 };
+use rly_view::name;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,15 @@ const PENDING_MAX: usize = 16;
 const WRITE_BYTES: usize = 180 << 10;
 /// Deleted things that are remembered; the ones deleted first are forgotten first.
 const DELETED: usize = 2_000;
+
+/// How long a full vault is left alone, in seconds; doubled each time,
+const FULL_SECONDS: u64 = 60;
+/// up to this.
+const FULL_MAX_SECONDS: u64 = 3600;
+/// What the head takes of the vault's bytes at most.
+const HEAD_BYTES: u64 = 1024;
+/// How many things a vault holds beside its head.
+const SLOTS: usize = VAULT_SLOTS as usize - 1;
 
 /// What a slot is to hold, and its plaintext.
 type Content = (SlotRecord, Vec<u8>);
@@ -52,15 +62,24 @@ pub(crate) struct VaultState {
     /// What the write under way puts into slots; `None` empties one.
     writing: Option<Vec<(u32, Option<SlotRecord>)>>,
     /// A write was refused for now; wait with the next one until then.
-    pub retry_at: Option<rly_protocol::Timestamp>,
-    /// What pages were told last of [`VaultState::current`].
-    told: bool,
+    pub retry_at: Option<Timestamp>,
+    /// How often in a row the server said that the vault is full.
+    full: u32,
+    /// Something is not written because it does not fit.
+    left_out: bool,
+    /// What pages were told last of [`VaultState::current`] and [`VaultState::is_full`].
+    told: (bool, bool),
 }
 
 impl VaultState {
     /// The server has confirmed all that belongs into the vault.
     pub fn current(&self) -> bool {
-        !self.dirty && self.writing.is_none()
+        !self.dirty && self.writing.is_none() && !self.left_out
+    }
+
+    /// Some of what belongs into the vault does not fit.
+    pub fn is_full(&self) -> bool {
+        self.left_out || self.full > 0
     }
 
     pub fn forget_requests(&mut self) {
@@ -90,33 +109,56 @@ impl Machine {
             .map(|me| vault_id(&me.sim.vault_reader_key().public_key()))
     }
 
-    /// All that belongs into the vault.
-    fn vault_items(&self) -> BTreeMap<VaultItem, Vec<u8>> {
-        let mut items = BTreeMap::new();
+    /// All that belongs into the vault, what matters most first: of links and letters the newest.
+    fn vault_items(&self) -> Vec<(VaultItem, Vec<u8>)> {
+        let mut items = Vec::new();
         if let Some(me) = &self.sim {
-            items.insert(
-                VaultItem::Profile,
-                Profile {
-                    name: me.record.name.clone(),
-                }
-                .to_bytes(),
-            );
+            let name = me.record.name.clone();
+            items.push((VaultItem::Profile, Profile { name }.to_bytes()));
         }
         for (id, conversation) in &self.conversations {
-            items.insert(VaultItem::Contact { id: *id }, conversation.contact.to_bytes());
+            items.push((VaultItem::Contact { id: *id }, conversation.contact.to_bytes()));
         }
+        for (id, deleted) in &self.deleted {
+            items.push((VaultItem::Deleted { id: *id }, deleted.to_bytes()));
+        }
+        let mut dated = Vec::new();
         for (id, invite) in &self.invites {
-            items.insert(VaultItem::Invite { id: *id }, invite.to_bytes());
+            dated.push((
+                invite.created_at,
+                VaultItem::Invite { id: *id },
+                invite.to_bytes(),
+            ));
         }
         for (id, kept) in &self.letters {
             if let Some(letter) = kept.for_vault() {
-                items.insert(VaultItem::Letter { id: *id }, letter.to_bytes());
+                let at = kept.letter.opened_at;
+                dated.push((at, VaultItem::Letter { id: *id }, letter.to_bytes()));
             }
         }
-        for (id, deleted) in &self.deleted {
-            items.insert(VaultItem::Deleted { id: *id }, deleted.to_bytes());
-        }
+        dated.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        items.extend(dated.into_iter().map(|(_, item, bytes)| (item, bytes)));
         items
+    }
+
+    /// What fits into the vault, with the bytes of each slot, and whether that is all.
+    fn vault_contents(&self) -> (BTreeMap<VaultItem, Vec<u8>>, bool) {
+        let mut contents = BTreeMap::new();
+        let mut room = VAULT_BYTES.saturating_sub(HEAD_BYTES);
+        let mut all = true;
+        for (item, bytes) in self.vault_items() {
+            let bytes = bytes.into();
+            let content = SlotContent { item, bytes }.to_bytes();
+            let size = VaultKey::sealed_len(content.len()).map(|size| size as u64);
+            match size.and_then(|size| room.checked_sub(size)) {
+                Some(left) if contents.len() < SLOTS => {
+                    room = left;
+                    contents.insert(item, content);
+                }
+                _ => all = false,
+            }
+        }
+        (contents, all)
     }
 
     /// Remembers that something was deleted, so that it does not come back from another device of
@@ -125,6 +167,10 @@ impl Machine {
         let record = DeletedRecord { at: cx.now };
         self.put_deleted(cx, id, record);
         self.vault.dirty = true;
+        if self.vault.full > 0 {
+            // There may be room again.
+            self.vault.retry_at = None;
+        }
     }
 
     fn put_deleted(&mut self, cx: &mut Cx, id: [u8; 16], record: DeletedRecord) {
@@ -151,13 +197,15 @@ impl Machine {
         {
             self.write_vault(cx, false);
         }
-        let current = self.vault.current();
-        self.state_dirty |= mem::replace(&mut self.vault.told, current) != current;
+        let state = (self.vault.current(), self.vault.is_full());
+        self.state_dirty |= mem::replace(&mut self.vault.told, state) != state;
     }
 
-    /// The slots that are to hold something else than the server has confirmed, and what.
-    fn vault_changes(&self) -> Vec<(u32, Option<Content>)> {
-        let items = self.vault_items();
+    /// The slots that are to hold something else than the server has confirmed, and what: first those
+    /// that become empty.
+    fn vault_changes(&mut self) -> Vec<(u32, Option<Content>)> {
+        let (items, all) = self.vault_contents();
+        self.vault.left_out = !all;
         let mut places: BTreeMap<VaultItem, u32> = BTreeMap::new();
         let mut changes = Vec::new();
         for (slot, record) in &self.vault.slots {
@@ -167,18 +215,14 @@ impl Machine {
             }
         }
         let mut free = (HEAD + 1..VAULT_SLOTS).filter(|slot| !self.vault.slots.contains_key(slot));
-        for (item, bytes) in items {
-            let content = SlotContent {
-                item,
-                bytes: bytes.into(),
-            }
-            .to_bytes();
+        for (item, content) in items {
             let hash = hash(&content);
             let slot = match places.get(&item) {
                 Some(slot) if self.vault.slots.get(slot).is_some_and(|known| known.hash == hash) => continue,
                 Some(slot) => *slot,
                 None => match free.next() {
                     Some(slot) => slot,
+                    // Until the server has confirmed those that become empty.
                     None => break,
                 },
             };
@@ -193,11 +237,19 @@ impl Machine {
     }
 
     /// Starts a write: the head and as much of what differs as fits. With `always` the head is
-    /// written even if nothing differs.
+    /// written even if nothing differs; alone, where the server said that the vault is full: who
+    /// uses the SIM does not depend on room.
     pub(crate) fn write_vault(&mut self, cx: &mut Cx, always: bool) {
         let Some(queue) = self.vault_queue() else { return };
-        let changes = self.vault_changes();
+        let mut changes = self.vault_changes();
         self.vault.dirty = false;
+        if changes.is_empty() {
+            self.vault.full = 0;
+        }
+        if always && self.vault.full > 0 {
+            self.vault.dirty = !changes.is_empty();
+            changes.clear();
+        }
         if changes.is_empty() && !always {
             return;
         }
@@ -251,7 +303,11 @@ impl Machine {
 
     /// A write was confirmed.
     pub(crate) fn vault_written(&mut self, cx: &mut Cx, generation: u64) {
-        for (slot, record) in self.vault.writing.take().unwrap_or_default() {
+        let written = self.vault.writing.take().unwrap_or_default();
+        if !written.is_empty() || !self.vault.dirty {
+            self.vault.full = 0;
+        }
+        for (slot, record) in written {
             self.set_slot(cx, slot, record);
         }
         if let Some(me) = &mut self.sim {
@@ -279,6 +335,20 @@ impl Machine {
     pub(crate) fn vault_refused(&mut self) {
         self.vault.writing = None;
         self.vault.dirty = true;
+    }
+
+    /// The server says that the vault is full. False if not even the head was taken: then there is
+    /// nothing more to leave out.
+    pub(crate) fn vault_full(&mut self, cx: &mut Cx) -> bool {
+        let head_alone = self.vault.writing.as_ref().is_none_or(Vec::is_empty);
+        self.vault_refused();
+        let wait = FULL_SECONDS << self.vault.full.min(6);
+        self.vault.full = self.vault.full.saturating_add(1);
+        self.vault.retry_at = Some(cx.now.plus_seconds(wait.min(FULL_MAX_SECONDS)));
+        if self.link.state == LinkState::Claiming && !head_alone {
+            self.write_vault(cx, true);
+        }
+        !head_alone || self.link.state == LinkState::Online
     }
 
     /// Begins to read the whole vault.
@@ -405,7 +475,7 @@ impl Machine {
             VaultItem::Deleted { .. } => {}
             VaultItem::Profile => {
                 if let (Ok(profile), Some(me)) = (Profile::from_bytes(&content.bytes), &mut self.sim) {
-                    me.record.name = profile.name;
+                    me.record.name = name::cleaned(&profile.name);
                 }
             }
             VaultItem::Contact { id } => {

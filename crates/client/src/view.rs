@@ -1,16 +1,30 @@
 //! From what the machine knows to what a page shows.
 
 use crate::{io::table, machine::Machine, parse::start_of, record::MessageRecord};
-use rly_protocol::{Decode, Timestamp, to_base64url};
+use rly_protocol::{Decode, DecodeError, Timestamp, to_base64url};
 use rly_view::{
-    ConversationView, InviteState, InviteView, LetterView, MessageView, Phase, Preview, SimView, StateView,
+    Content, ConversationView, InviteState, InviteView, LetterView, MessageView, Note, Phase, Preview,
+    SimView, StateView,
 };
 
-/// A row of table MESSAGES as a page shows it.
-pub(crate) fn message_from_row(key: &[u8], value: &[u8]) -> Option<MessageView> {
-    let order = key.strip_prefix(&[table::MESSAGES])?.get(16..)?;
+/// A row of table MESSAGES as a page shows it. One that cannot be read has a place, and no more: the
+/// conversation goes on around it. `before` is the time of the one before.
+pub(crate) fn message_from_row(key: &[u8], value: &[u8], before: Timestamp) -> Option<MessageView> {
+    let (conversation, order) = key.strip_prefix(&[table::MESSAGES])?.split_at_checked(16)?;
     let order = u64::from_bytes(order).ok()?;
-    Some(MessageRecord::from_bytes(value).ok()?.to_view(order))
+    let content = match MessageRecord::from_bytes(value) {
+        Ok(record) => return Some(record.to_view(order)),
+        Err(DecodeError::Version(_)) => Content::NeedsNewer,
+        Err(_) => Content::Note(Note::Damaged),
+    };
+    Some(MessageView {
+        id: to_base64url(&[conversation, &order.to_be_bytes()].concat()),
+        order,
+        own: false,
+        at: before,
+        content,
+        state: None,
+    })
 }
 
 impl Machine {
@@ -41,6 +55,7 @@ impl Machine {
             has_password: record.file_key.is_some(),
             export_due: in_use && record.exported_at.is_none(),
             vault_current: self.vault.current(),
+            vault_full: self.vault.is_full(),
             persisted: record.persisted,
         })
     }

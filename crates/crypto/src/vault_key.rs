@@ -3,6 +3,8 @@
 use crate::{OpenError, TooLarge, sealed};
 use core::fmt;
 use rand_core::CryptoRngCore;
+use rly_protocol::limits::ENVELOPE_SIZES;
+use rly_view::card::SEAL_OVERHEAD;
 use zeroize::Zeroizing;
 
 /// Seals the slots of a vault. Derived from the SIM.
@@ -30,6 +32,12 @@ impl VaultKey {
     /// [`TooLarge`] when it does not fit into the largest envelope.
     pub fn seal(&self, slot: u32, plain: &[u8], rng: &mut dyn CryptoRngCore) -> Result<Vec<u8>, TooLarge> {
         sealed::seal(&self.0, &aad(slot), plain, rng)
+    }
+
+    /// How many bytes something of this length takes in a slot; `None` if none holds it.
+    pub fn sealed_len(plain: usize) -> Option<usize> {
+        let needed = plain.checked_add(4 + SEAL_OVERHEAD)?;
+        ENVELOPE_SIZES.into_iter().find(|size| *size >= needed)
     }
 
     /// Opens what was in a slot.
@@ -71,5 +79,13 @@ mod tests {
         refuses_all_damage(&sealed, |bytes| key.open(3, bytes).is_ok());
         assert_ne!(key.seal(3, b"contact", &mut rng).unwrap(), sealed);
         assert_eq!(key.seal(3, &[0; 65_536], &mut rng), Err(TooLarge));
+        for plain in [0, 1, 223, 224, 10_000, 65_503, 65_504] {
+            let sealed = key.seal(3, &vec![0; plain], &mut rng);
+            assert_eq!(
+                VaultKey::sealed_len(plain),
+                sealed.ok().map(|blob| blob.len()),
+                "{plain}"
+            );
+        }
     }
 }

@@ -148,6 +148,14 @@ record! {
     pub struct Failure {
         /// For programs and for choosing words.
         pub code: FailureCode,
+        /// What it is about, for [`FailureCode::SimElsewhere`]: the origin of the SIM's server.
+        pub about: Option<String>,
+    }
+}
+
+impl From<FailureCode> for Failure {
+    fn from(code: FailureCode) -> Self {
+        Self { code, about: None }
     }
 }
 
@@ -215,5 +223,7 @@ choice! {
         29 => RoomsTooMany,
         /// One has not joined the room.
         30 => RoomNotJoined,
+        /// The SIM file belongs to another server.
+        31 => SimElsewhere,
     }
 }

@@ -301,9 +301,7 @@ fn direct_seeds() -> Vec<Vec<u8>> {
         conversations: vec![conversation],
         ..StateView::default()
     };
-    let failed = Failure {
-        code: FailureCode::NoSim,
-    };
+    let failed = Failure::from(FailureCode::NoSim);
     vec![
         ask(Command::CreateSim {
             name: "Ada".into(),

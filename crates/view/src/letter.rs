@@ -27,3 +27,23 @@ impl OpenedLetter {
     /// read and write them.
     pub const TABLE: u8 = 11;
 }
+
+record! {
+    /// Kept when a letter was answered, as long as its conversation is: whoever opens the link again
+    /// is led there.
+    #[derive(Clone, PartialEq, Eq)]
+    pub struct AnsweredLetter = 1 {
+        /// Of the letter.
+        pub id: [u8; 16],
+        /// Of its link. Who has it had the link.
+        pub secret: [u8; 16],
+        /// The conversation.
+        pub conversation: [u8; 16],
+    }
+}
+
+impl AnsweredLetter {
+    /// The first byte of the keys of these rows; the ids of the conversation and the letter follow. The
+    /// page reads them, the worker writes them.
+    pub const TABLE: u8 = 14;
+}

@@ -9,10 +9,11 @@ pub mod fuzz;
 mod letter;
 mod link;
 mod model;
+pub mod name;
 mod room;
 
 pub use command::{Answer, Command, Failure, FailureCode, FromWorker, Outcome, ToWorker};
-pub use letter::OpenedLetter;
+pub use letter::{AnsweredLetter, OpenedLetter};
 pub use link::{Link, LinkError};
 pub use model::{
     Connection, Content, ConversationView, InviteState, InviteView, LetterView, MessageState, MessageView,

@@ -81,6 +81,8 @@ record! {
         pub export_due: bool,
         /// The sealed copy on the server has all that the SIM's file brings back.
         pub vault_current: bool,
+        /// That copy is full: some links or letters are not in it.
+        pub vault_full: bool,
         /// Whether the browser promised to keep the storage; unknown until it was asked.
         pub persisted: Option<bool>,
     }
@@ -158,7 +160,7 @@ choice! {
 
 choice! {
     /// Something that the reader should know.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum Note {
         /// This many messages before this place did not arrive.
         1 => Gap(missing: u32),
@@ -170,6 +172,10 @@ choice! {
         4 => RejoinedHere,
         /// A message could not be decrypted.
         5 => Unreadable,
+        /// The contact goes by another name.
+        6 => Renamed { from: String, to: String },
+        /// What is stored of this message is damaged.
+        7 => Damaged,
     }
 }
 

@@ -59,6 +59,22 @@ impl AtRest {
             .zip(opened.iter().map(|buffer| webcrypto::bytes(&buffer)))
             .collect())
     }
+
+    /// Opens rows. The value of one that cannot be opened is empty.
+    pub(crate) async fn open_each(&self, rows: Vec<Row>) -> Result<Vec<Row>, StoreError> {
+        match self.open(rows.clone()).await {
+            Err(StoreError::Broken) => {}
+            opened => return opened,
+        }
+        let mut opened = Vec::with_capacity(rows.len());
+        for (key, sealed) in rows {
+            match self.open(vec![(key.clone(), sealed)]).await {
+                Err(StoreError::Broken) => opened.push((key, Vec::new())),
+                row => opened.extend(row?),
+            }
+        }
+        Ok(opened)
+    }
 }
 
 async fn all(started: impl Iterator<Item = Result<Promise, JsValue>>) -> Result<Array, JsValue> {

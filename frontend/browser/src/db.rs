@@ -93,9 +93,6 @@ impl Db {
         let transaction = self.write(ROWS)?;
         let requested: Result<(), JsValue> = (|| {
             let store = transaction.object_store(ROWS)?;
-            if batch.clear {
-                store.clear()?;
-            }
             for prefix in batch.delete_prefixes {
                 store.delete(&range(prefix, None)?.into())?;
             }

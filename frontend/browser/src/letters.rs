@@ -3,8 +3,9 @@
 use crate::{Batch, Key, Store, StoreError, random, webcrypto};
 use rly_protocol::{Address, Decode, DecodeError, Encode, Timestamp, padding};
 use rly_view::{
-    Link, OpenedLetter,
+    AnsweredLetter, Link, OpenedLetter,
     card::{CARD_KEY_INFO, Card, SignedCard, signed_message, split_sealed},
+    name,
 };
 use thiserror::Error;
 use wasm_bindgen_futures::JsFuture;
@@ -71,6 +72,23 @@ pub async fn find(store: &Store, id: &[u8; 16]) -> Result<Option<OpenedLetter>, 
     }
 }
 
+/// The letter answered in this browser that is asked for, if there is one.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn answered(
+    store: &Store,
+    is: impl Fn(&AnsweredLetter) -> bool,
+) -> Result<Option<AnsweredLetter>, StoreError> {
+    for (_, row) in store.with_prefix(&[AnsweredLetter::TABLE]).await? {
+        let answered = AnsweredLetter::from_bytes(&row).map_err(unreadable)?;
+        if is(&answered) {
+            return Ok(Some(answered));
+        }
+    }
+    Ok(None)
+}
+
 /// Keeps what the claim gave.
 ///
 /// # Errors
@@ -123,7 +141,10 @@ pub async fn read_card(letter: &OpenedLetter, origin: &str) -> Result<Card, Card
     if card.address != *address || card.origin != origin {
         return Err(CardError::Elsewhere);
     }
-    Ok(card)
+    Ok(Card {
+        name: name::cleaned(&card.name),
+        ..card
+    })
 }
 
 async fn put(store: &Store, letter: &OpenedLetter) -> Result<(), StoreError> {
@@ -135,8 +156,12 @@ async fn put(store: &Store, letter: &OpenedLetter) -> Result<(), StoreError> {
 }
 
 fn decode(row: &[u8]) -> Result<OpenedLetter, StoreError> {
-    OpenedLetter::from_bytes(row).map_err(|error| match error {
+    OpenedLetter::from_bytes(row).map_err(unreadable)
+}
+
+fn unreadable(error: DecodeError) -> StoreError {
+    match error {
         DecodeError::Version(_) => StoreError::Newer,
         _ => StoreError::Broken,
-    })
+    }
 }

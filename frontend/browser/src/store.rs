@@ -7,11 +7,9 @@ pub type Key = Vec<u8>;
 /// A row.
 pub type Row = (Key, Vec<u8>);
 
-/// One atomic change: first `clear`, then `delete_prefixes`, `deletes`, `puts`.
+/// One atomic change: first `delete_prefixes`, `deletes`, `puts`.
 #[derive(Clone, Copy, Default)]
 pub struct Batch<'a> {
-    /// Delete every row.
-    pub clear: bool,
     /// Delete every row whose key begins so.
     pub delete_prefixes: &'a [Key],
     /// Delete rows.
@@ -88,7 +86,7 @@ impl Store {
     }
 
     /// The newest `limit` rows whose keys start with a prefix and are below `before`, by rising
-    /// keys, and whether there are older ones.
+    /// keys, and whether there are older ones. The value of one that is damaged is empty.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -103,6 +101,6 @@ impl Store {
         let more = sealed.len() > limit;
         sealed.truncate(limit);
         sealed.reverse();
-        Ok((self.at_rest.open(sealed).await?, more))
+        Ok((self.at_rest.open_each(sealed).await?, more))
     }
 }

@@ -14,6 +14,8 @@ use web_sys::{
 
 /// A server that says nothing for so long will not answer.
 const PATIENCE_MS: u32 = 30_000;
+/// The longest wait that a server may ask for, in seconds.
+const LONGEST_WAIT: u64 = 86_400;
 
 /// Makes a request.
 pub(crate) async fn request(request: HttpRequest) -> HttpResult {
@@ -57,7 +59,7 @@ async fn exchange(path: &str, body: &impl Serialize) -> Result<(u16, Option<Dura
     let wait = response.headers().get("retry-after")?;
     let wait = wait
         .and_then(|seconds| seconds.parse().ok())
-        .map(Duration::from_secs);
+        .map(|seconds: u64| Duration::from_secs(seconds.min(LONGEST_WAIT)));
     let text = JsFuture::from(response.text()?).await?;
     Ok((response.status(), wait, text.as_string().unwrap_or_default()))
 }

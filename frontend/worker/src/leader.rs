@@ -109,7 +109,7 @@ impl Leader {
     async fn serve(
         &mut self,
         mut machine: Machine,
-        store: Rc<Store>,
+        mut store: Rc<Store>,
         mut trouble: Option<StoreError>,
     ) -> StoreError {
         if trouble.is_none() {
@@ -125,7 +125,7 @@ impl Leader {
         loop {
             let mut output = machine.take_output(clock::now(), &mut OsRng);
             let changed = !output.changes.is_empty();
-            if changed && let Err(error) = store_changes(&store, mem::take(&mut output.changes)).await {
+            if changed && let Err(error) = store_changes(&mut store, mem::take(&mut output.changes)).await {
                 return error;
             }
             self.carry_out(output, &store, trouble);
@@ -371,7 +371,12 @@ fn handle(machine: &mut Machine, input: Input) {
     machine.handle(input, clock::now(), &mut OsRng);
 }
 
-async fn store_changes(store: &Store, changes: Changes) -> Result<(), StoreError> {
+async fn store_changes(store: &mut Rc<Store>, changes: Changes) -> Result<(), StoreError> {
+    if changes.clear {
+        // With the key that sealed it: what a disk still holds of it nobody can read then.
+        Store::erase().await?;
+        *store = Rc::new(Store::open().await?);
+    }
     let (mut puts, mut deletes) = (Vec::new(), Vec::new());
     for (key, row) in changes.rows {
         match row {
@@ -380,7 +385,6 @@ async fn store_changes(store: &Store, changes: Changes) -> Result<(), StoreError
         }
     }
     let batch = Batch {
-        clear: changes.clear,
         delete_prefixes: &changes.delete_prefixes,
         deletes: &deletes,
         puts: &puts,
@@ -404,13 +408,12 @@ fn letter_of(command: &Command) -> Option<[u8; 16]> {
 }
 
 fn failure(error: StoreError) -> Failure {
-    Failure {
-        code: match error {
-            StoreError::Full => FailureCode::StorageFull,
-            StoreError::Broken => FailureCode::StorageDamaged,
-            StoreError::Refused | StoreError::Newer | StoreError::Blocked => FailureCode::StorageRefused,
-        },
-    }
+    let code = match error {
+        StoreError::Full => FailureCode::StorageFull,
+        StoreError::Broken => FailureCode::StorageDamaged,
+        StoreError::Refused | StoreError::Newer | StoreError::Blocked => FailureCode::StorageRefused,
+    };
+    code.into()
 }
 
 fn phase(error: StoreError) -> Phase {

@@ -14,6 +14,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 // Two crates that must not know each other name the same table.
 const _: () = assert!(rly_client::table::LETTERS == rly_view::OpenedLetter::TABLE);
+const _: () = assert!(rly_client::table::ANSWERED == rly_view::AnsweredLetter::TABLE);
 
 /// Called by boot.js.
 ///

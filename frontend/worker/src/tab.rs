@@ -3,12 +3,13 @@
 use crate::{
     leader::{self, Asker, Event},
     lock,
-    wire::{CHANNEL, Cast, TabId, Wire},
+    wire::{CHANNEL, Cast, TabId, Wire, version_heard, version_said},
 };
+use core::cmp::Ordering;
 use futures_channel::mpsc::{UnboundedSender, unbounded};
 use rly_browser::{WORKER_READY, message, random};
 use rly_protocol::to_base64url;
-use rly_view::{Command, FromWorker, Outcome, ToWorker};
+use rly_view::{Command, FromWorker, Outcome, Phase, StateView, ToWorker};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{BroadcastChannel, DedicatedWorkerGlobalScope, MessageEvent};
@@ -37,8 +38,9 @@ pub(crate) fn start() -> Result<(), JsValue> {
 
     let told = Rc::clone(&tab);
     let on_channel = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-        // Another version of the app may say what this one does not understand: that is for others.
-        if let Some(Cast { wire }) = message::read(&event.data()) {
+        if let Some(word) = event.data().as_string() {
+            told.met(&word);
+        } else if let Some(Cast { wire }) = message::read(&event.data()) {
             told.heard(wire);
         }
     });
@@ -52,6 +54,7 @@ pub(crate) fn start() -> Result<(), JsValue> {
     });
     scope.set_onmessage(Some(on_page.into_js_value().unchecked_ref()));
 
+    tab.say_version();
     tab.cast(Wire::Hello);
     let leading = Rc::clone(&tab);
     lock::when_leader(&scope, move || leading.lead())?;
@@ -80,6 +83,27 @@ impl Tab {
     /// The server: the place that this script came from.
     pub(crate) fn origin(&self) -> String {
         self.scope.location().origin()
+    }
+
+    /// Another version of the app runs in another tab. The older one makes room: it could not lead the
+    /// newer, nor follow it.
+    fn met(&self, word: &str) {
+        match version_heard(word) {
+            Some(Ordering::Less) => self.say_version(),
+            Some(Ordering::Greater) => {
+                self.post(&FromWorker::State(StateView {
+                    phase: Phase::NeedsNewer,
+                    ..StateView::default()
+                }));
+                // As if it had crashed: what is stored is the truth, and the lock is free.
+                self.scope.close();
+            }
+            Some(Ordering::Equal) | None => {}
+        }
+    }
+
+    fn say_version(&self) {
+        let _ = self.channel.post_message(&version_said().into());
     }
 
     fn lead(self: Rc<Self>) {

@@ -1,6 +1,7 @@
 //! What the workers of one browser say to each other over a BroadcastChannel.
 
-use rly_protocol::{choice, record};
+use core::cmp::Ordering;
+use rly_protocol::{Encode, choice, record};
 use rly_view::{Command, FromWorker, Outcome};
 
 /// The channel's name.
@@ -12,9 +13,33 @@ pub(crate) type TabId = String;
 record! {
     /// A message, with the version of its form: tabs may run different versions of the app. It rises when
     /// anything changes that commands, states or messages hold.
-    pub(crate) struct Cast = 1 {
+    pub(crate) struct Cast = 2 {
         pub(crate) wire: Wire,
     }
+}
+
+/// What a worker says of its version, in a form that stays: the others of [`Cast`] are for those of the
+/// same version only.
+const VERSION_WORD: &str = "rly version ";
+
+/// The version of [`Cast`].
+fn version() -> u8 {
+    Cast { wire: Wire::Hello }
+        .to_bytes()
+        .first()
+        .copied()
+        .unwrap_or_default()
+}
+
+/// "I am of version n."
+pub(crate) fn version_said() -> String {
+    format!("{VERSION_WORD}{}", version())
+}
+
+/// How the version of who said this compares with this one. `None` if it is something else.
+pub(crate) fn version_heard(word: &str) -> Option<Ordering> {
+    let theirs: u8 = word.strip_prefix(VERSION_WORD)?.parse().ok()?;
+    Some(theirs.cmp(&version()))
 }
 
 choice! {

@@ -150,7 +150,7 @@ pub(super) fn stored(input: &[u8]) {
         }
     }
     for (key, value) in &store {
-        let _ = message_from_row(key, value);
+        let _ = message_from_row(key, value, Timestamp(0));
     }
     let loaded = within(16 << 20, || Machine::load(rows(&store), ORIGIN.into()));
     if loaded.is_err() {

@@ -229,7 +229,7 @@ pub fn text_of(message: &MessageView) -> Option<String> {
 }
 
 pub fn note_of(message: &MessageView) -> Option<Note> {
-    match message.content {
+    match message.content.clone() {
         Content::Note(note) => Some(note),
         _ => None,
     }

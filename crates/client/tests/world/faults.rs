@@ -20,6 +20,8 @@ pub struct Faults {
     pub time: Option<Timestamp>,
     /// Vault writes are taken whatever generation they expect.
     pub any_generation: bool,
+    /// A vault holds so many bytes, and no more.
+    pub vault_bytes: Option<u64>,
 }
 
 impl Faults {

@@ -8,8 +8,10 @@ use rand_core::{RngCore, SeedableRng};
 use rly_client::{HttpError, HttpOk, HttpRequest, HttpResult};
 use rly_crypto::{vault_id, verify};
 use rly_protocol::{
-    Address, Encode, EnvelopeId, ErrorCode, Incarnation, InviteId, PublicKey, QueueId, Timestamp, api::*,
-    frame::*, limits::ENVELOPE_SIZES,
+    Address, Encode, EnvelopeId, ErrorCode, Incarnation, InviteId, PublicKey, QueueId, Timestamp,
+    api::*,
+    frame::*,
+    limits::{ENVELOPE_SIZES, VAULT_BYTES},
 };
 use std::collections::BTreeMap;
 
@@ -71,6 +73,8 @@ pub struct SimRelay {
     pub now: Timestamp,
     /// Envelopes that were taken in, by their ids: a retry has the same bytes.
     pub sent: BTreeMap<EnvelopeId, (Address, Bytes)>,
+    /// Writes to vaults so far, taken or refused.
+    pub vault_writes: u32,
     /// What it does that it should not.
     pub faults: Faults,
     rng: ChaCha20Rng,
@@ -95,6 +99,7 @@ impl SimRelay {
             out: BTreeMap::new(),
             now: Timestamp(0),
             sent: BTreeMap::new(),
+            vault_writes: 0,
             faults: Faults::default(),
             rng: ChaCha20Rng::seed_from_u64(seed ^ 0x7265_6c61_7921),
             parked: Vec::new(),
@@ -286,6 +291,11 @@ impl SimRelay {
             .collect()
     }
 
+    /// How many mailboxes there are.
+    pub fn mailboxes(&self) -> usize {
+        self.stored.mailboxes.len()
+    }
+
     /// What waits in a mailbox.
     pub fn waiting_in(&self, queue: &QueueId) -> Vec<(EnvelopeId, Bytes)> {
         let waiting = self.stored.mailboxes[queue].waiting.values();
@@ -449,14 +459,21 @@ impl SimRelay {
                 if vault.generation != expected && !self.faults.any_generation {
                     return self.say(device, ServerFrame::error(req, ErrorCode::VaultConflict, 0));
                 }
-                vault.generation += 1;
+                self.vault_writes += 1;
+                let mut slots = vault.slots.clone();
                 for VaultEntry { slot, blob } in entries {
                     if blob.is_empty() {
-                        vault.slots.remove(&slot)
+                        slots.remove(&slot)
                     } else {
-                        vault.slots.insert(slot, blob)
+                        slots.insert(slot, blob)
                     };
                 }
+                let bytes: u64 = slots.values().map(|blob| blob.len() as u64).sum();
+                if bytes > self.faults.vault_bytes.unwrap_or(VAULT_BYTES) {
+                    return self.say(device, ServerFrame::error(req, ErrorCode::VaultFull, 0));
+                }
+                vault.generation += 1;
+                vault.slots = slots;
                 let generation = vault.generation;
                 self.say(device, ServerFrame::VaultWritten { req, generation });
             }
@@ -542,6 +559,12 @@ impl SimRelay {
         let notice = Notice::InviteOpened { invite: id, at: now };
         self.put(queue, Kind::Notice, EnvelopeId(id.0), notice.to_bytes().into());
         Ok(imported)
+    }
+
+    /// What all vaults hold.
+    pub fn vault_bytes(&self) -> u64 {
+        let blobs = self.stored.vaults.values().flat_map(|vault| vault.slots.values());
+        blobs.map(|blob| blob.len() as u64).sum()
     }
 
     /// What waits in all mailboxes.
