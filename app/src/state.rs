@@ -102,7 +102,7 @@ impl Messenger {
                 messages,
             } => self.thread.news(&conversation, messages),
             FromWorker::CatchUp => self.thread.catch_up.update(|times| *times += 1),
-            FromWorker::Room(_) | FromWorker::Answer { .. } => {}
+            FromWorker::Answer { .. } => {}
         }));
     }
 

@@ -189,10 +189,7 @@ fn heard(link: &Rc<RefCell<State>>, said: &JsValue) {
                 let _ = waiting.answer.send(outcome);
             }
         }
-        message @ (FromWorker::State(_)
-        | FromWorker::Messages { .. }
-        | FromWorker::CatchUp
-        | FromWorker::Room(_)) => {
+        message @ (FromWorker::State(_) | FromWorker::Messages { .. } | FromWorker::CatchUp) => {
             tell(link, &message);
         }
     }

@@ -18,8 +18,8 @@ use rly_protocol::{
     to_base64url,
 };
 use rly_view::{
-    Answer, FailureCode, MessageState, RoomAnswer, RoomCode, RoomCommand, RoomContact, RoomContentView,
-    RoomEndView, RoomMessageView, RoomPhase, RoomView,
+    FailureCode, MessageState, RoomAnswer, RoomCode, RoomCommand, RoomContact, RoomContentView, RoomEndView,
+    RoomMessageView, RoomPhase, RoomView,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -55,7 +55,7 @@ struct Person {
     /// What is stored.
     row: Option<Vec<u8>>,
     /// Answers and effects that wait for somebody else.
-    outcomes: Vec<Result<Answer, FailureCode>>,
+    outcomes: Vec<Result<RoomAnswer, FailureCode>>,
     wishes: Vec<RoomEffect>,
     over: bool,
 }
@@ -81,7 +81,7 @@ impl Person {
         let room = Room::create(signer.public_key(), server.origin.clone(), count, &mut OsRng);
         let mut person = Self::of(room, signer, server);
         let opened = person.command(server, RoomCommand::Create { limits }).await;
-        assert!(matches!(opened, Ok(Answer::Room(RoomAnswer::Opened { .. }))));
+        assert!(matches!(opened, Ok(RoomAnswer::Opened { .. })));
         person
     }
 
@@ -93,7 +93,7 @@ impl Person {
         person
     }
 
-    async fn try_guest(server: &Server, link: &str) -> (Self, Result<Answer, FailureCode>) {
+    async fn try_guest(server: &Server, link: &str) -> (Self, Result<RoomAnswer, FailureCode>) {
         let signer = RoomSigner::generate(&mut OsRng);
         let code: RoomCode = link.parse().unwrap();
         let room = Room::open(&code, signer.public_key(), server.origin.clone(), count);
@@ -116,23 +116,23 @@ impl Person {
 
     fn link(&self) -> String {
         match self.room_opened() {
-            Answer::Room(RoomAnswer::Opened { link, .. }) => link,
+            RoomAnswer::Opened { link, .. } => link,
             _ => panic!("no link"),
         }
     }
 
-    fn room_opened(&self) -> Answer {
+    fn room_opened(&self) -> RoomAnswer {
         let code = self.row.as_ref().expect("a row");
         // Version, length, letters.
         let letters = std::str::from_utf8(&code[5..31]).unwrap();
-        Answer::Room(RoomAnswer::Opened {
+        RoomAnswer::Opened {
             room: self.room.id().into(),
             link: letters.parse::<RoomCode>().unwrap().to_url(&self.origin),
             view: self.room.view(),
-        })
+        }
     }
 
-    async fn command(&mut self, server: &Server, command: RoomCommand) -> Result<Answer, FailureCode> {
+    async fn command(&mut self, server: &Server, command: RoomCommand) -> Result<RoomAnswer, FailureCode> {
         self.outcomes.clear();
         self.input(server, RoomInput::Command { from: 1, command }).await;
         while self.outcomes.is_empty() {
@@ -222,12 +222,12 @@ impl Person {
         }
     }
 
-    async fn join(&mut self, server: &Server, name: &str) -> Result<Answer, FailureCode> {
+    async fn join(&mut self, server: &Server, name: &str) -> Result<RoomAnswer, FailureCode> {
         let (room, name) = (self.room.id().into(), name.into());
         self.command(server, RoomCommand::Join { room, name }).await
     }
 
-    async fn say(&mut self, server: &Server, text: &str) -> Result<Answer, FailureCode> {
+    async fn say(&mut self, server: &Server, text: &str) -> Result<RoomAnswer, FailureCode> {
         let mut id = [0; 16];
         OsRng.fill_bytes(&mut id);
         let (room, id, text) = (self.room.id().into(), to_base64url(&id), text.into());
@@ -354,7 +354,11 @@ async fn what_was_confirmed_outlives_a_kill_and_a_restart() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let start = || place.start_with(|command| drop(command.env("RLY_ADDR", port.to_string())));
+    let start = || {
+        place.start_with(|command| {
+            command.env("RLY_ADDR", port.to_string());
+        })
+    };
     let mut server = start();
     let mut ada = Person::maker(&server, LIMITS).await;
     let link = ada.link();

@@ -76,7 +76,8 @@ pub fn MessageList(
             };
             match messenger.run(command).await {
                 Ok(Answer::Messages { messages, more }) if thread.shows(&conversation) => {
-                    if thread.loaded(&conversation, messages, more) {
+                    let around = thread.loaded(&conversation, messages, more);
+                    if around {
                         hold();
                     }
                 }

@@ -333,8 +333,6 @@ impl Machine {
                 self.wake(cx);
                 Ok(Answer::Done)
             }
-            // For `room::Room`; an adapter that gives it to this machine has made a mistake.
-            Command::Room(_) => Err(rly_view::FailureCode::Internal),
         };
         self.state_dirty = true;
         cx.answer(from, outcome);

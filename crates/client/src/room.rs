@@ -33,9 +33,7 @@ use rly_protocol::{
     limits::ROOM_CODE_LETTERS,
     room::RoomLimits,
 };
-use rly_view::{
-    Answer, Failure, FailureCode, RoomAnswer, RoomCode, RoomCommand, RoomEndView, RoomPhase, RoomUpdate,
-};
+use rly_view::{Failure, FailureCode, RoomAnswer, RoomCode, RoomCommand, RoomEndView, RoomPhase, RoomUpdate};
 use std::collections::BTreeMap;
 use view::Shown;
 
@@ -87,9 +85,9 @@ struct Cx<'a> {
 }
 
 impl Cx<'_> {
-    fn answer(&mut self, from: Option<CommandId>, outcome: Result<Answer, FailureCode>) {
+    fn answer(&mut self, from: Option<CommandId>, outcome: Result<RoomAnswer, FailureCode>) {
         if let Some(from) = from {
-            let outcome = outcome.map_err(|code| Failure { code });
+            let outcome = outcome.map_err(Failure::from);
             self.out.answers.push((from, outcome));
         }
     }
@@ -245,16 +243,16 @@ impl Room {
             RoomCommand::Send { id, text, .. } => self.say(cx, &id, &text),
             RoomCommand::Leave { .. } => {
                 self.leave(cx);
-                Ok(Answer::Done)
+                Ok(RoomAnswer::Done)
             }
             RoomCommand::DeleteEverything { .. } => return self.delete_everything(cx, from),
             RoomCommand::Close { .. } => return self.close(cx, from),
             RoomCommand::KeepContact { person, .. } => self.keep_contact(cx, person),
             RoomCommand::RefuseContact { person, .. } => self.refuse_contact(cx, person),
-            RoomCommand::Show { .. } => Ok(Answer::Room(RoomAnswer::View {
+            RoomCommand::Show { .. } => Ok(RoomAnswer::View {
                 view: self.view(),
                 messages: self.messages(),
-            })),
+            }),
         };
         cx.answer(Some(from), outcome);
     }
@@ -300,12 +298,12 @@ impl Room {
         self.dirty = true;
     }
 
-    fn opened(&self) -> Answer {
-        Answer::Room(RoomAnswer::Opened {
+    fn opened(&self) -> RoomAnswer {
+        RoomAnswer::Opened {
             room: self.id().into(),
             link: self.keys.code().to_url(&self.origin),
             view: self.view(),
-        })
+        }
     }
 
     /// The server has told how the room is.
@@ -324,7 +322,7 @@ impl Room {
         self.record.inside = true;
         self.store(cx);
         if self.phase == RoomPhase::Inside {
-            return cx.answer(Some(from), Ok(Answer::Done));
+            return cx.answer(Some(from), Ok(RoomAnswer::Done));
         }
         let before = self.joining.replace(from);
         cx.answer(before, Err(FailureCode::Busy));
@@ -342,7 +340,7 @@ impl Room {
     fn delete_everything(&mut self, cx: &mut Cx, from: CommandId) {
         if self.record.name.is_none() {
             // Nothing of it is anywhere but here.
-            cx.answer(Some(from), Ok(Answer::Done));
+            cx.answer(Some(from), Ok(RoomAnswer::Done));
             return self.forget(cx, RoomPhase::Deleted);
         }
         self.record.deleting = true;
@@ -370,12 +368,12 @@ impl Room {
     fn ended(&mut self, cx: &mut Cx, why: Option<RoomEndView>) {
         cx.answer(self.joining.take(), Err(FailureCode::RoomGone));
         let done = match why {
-            Some(_) => Ok(Answer::Done),
+            Some(_) => Ok(RoomAnswer::Done),
             None => Err(FailureCode::RoomGone),
         };
         cx.answer(self.closing.take(), done);
         // With the room everything of ours is gone.
-        cx.answer(self.deleting.take(), Ok(Answer::Done));
+        cx.answer(self.deleting.take(), Ok(RoomAnswer::Done));
         self.forget(cx, RoomPhase::Ended { why });
     }
 

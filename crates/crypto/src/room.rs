@@ -501,8 +501,8 @@ mod tests {
     #[test]
     fn a_link_is_read_by_the_one_it_is_for() {
         let (mut rng, room) = (rng(1), keys(1).id());
-        let key = |rng: &mut _| RoomSigner::generate(rng).public_key();
-        let (ada, bob) = (key(&mut rng), key(&mut rng));
+        let mut key = || RoomSigner::generate(&mut rng).public_key();
+        let (ada, bob) = (key(), key());
         let asked = ContactKey::generate(&mut rng);
         let sealed = seal_contact(&asked.public_key(), &room, &bob, &ada, b"link", &mut rng).unwrap();
         let asked = ContactKey::from_bytes(*asked.as_bytes()).unwrap();

@@ -1,7 +1,7 @@
 //! What a page asks of the worker, and what comes back: bytes in the one codec, over `postMessage`.
 //! The journeys speak a little of it: `end2end/support/messenger.ts`.
 
-use crate::{MessageView, RoomAnswer, RoomCommand, RoomUpdate, StateView};
+use crate::{MessageView, StateView};
 use rly_protocol::{Timestamp, choice, record};
 
 record! {
@@ -84,8 +84,6 @@ choice! {
         22 => SetPersisted { persisted: bool },
         /// The browser went online or offline, or the page came to the front: see to the connection.
         23 => Wake,
-        /// Something about a room. Rooms have machines of their own.
-        24 => Room(command: RoomCommand),
     }
 }
 
@@ -111,8 +109,6 @@ choice! {
         },
         /// Some of what was said may not have been heard: read again what is shown.
         4 => CatchUp,
-        /// Something about a room.
-        5 => Room(update: RoomUpdate),
     }
 }
 
@@ -137,8 +133,6 @@ choice! {
         4 => Messages { messages: Vec<MessageView>, more: bool },
         /// A SIM file: a name to save it under, and its text.
         5 => SimFile { name: String, text: String },
-        /// What a room's command gives.
-        6 => Room(answer: RoomAnswer),
     }
 }
 

@@ -180,6 +180,9 @@ fn room_code_seeds() -> Vec<Vec<u8>> {
 fn messages(input: &[u8]) {
     message::<ToWorker>(input);
     message::<FromWorker>(input);
+    message::<RoomCommand>(input);
+    message::<RoomAnswer>(input);
+    message::<RoomUpdate>(input);
 }
 
 fn message<T: Encode + Decode>(input: &[u8]) {
@@ -220,14 +223,8 @@ fn room_seeds() -> Vec<Vec<u8>> {
         content: RoomContentView::Text { text: "Hello".into() },
         state: None,
     };
-    let ask = |command| {
-        let command = Command::Room(command);
-        ToWorker { n: 1, command }.to_bytes()
-    };
-    let answer = |answer| {
-        let outcome = Ok(Answer::Room(answer));
-        FromWorker::Answer { n: 1, outcome }.to_bytes()
-    };
+    let ask = |command: RoomCommand| command.to_bytes();
+    let answer = |answer: RoomAnswer| answer.to_bytes();
     vec![
         ask(RoomCommand::Create { limits: ROOM_PRESET }),
         ask(RoomCommand::Open { code: "abc".into() }),
@@ -254,16 +251,16 @@ fn room_seeds() -> Vec<Vec<u8>> {
             view: view.clone(),
             messages: vec![message.clone()],
         }),
-        FromWorker::Room(RoomUpdate::View { view }).to_bytes(),
-        FromWorker::Room(RoomUpdate::Messages {
+        RoomUpdate::View { view }.to_bytes(),
+        RoomUpdate::Messages {
             room: room(),
             messages: vec![message],
-        })
+        }
         .to_bytes(),
-        FromWorker::Room(RoomUpdate::Removed {
+        RoomUpdate::Removed {
             room: room(),
             ids: vec![room()],
-        })
+        }
         .to_bytes(),
     ]
 }

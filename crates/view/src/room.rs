@@ -117,8 +117,8 @@ pub const TWO_PERSON_PRESET: RoomLimits = RoomLimits {
 };
 
 choice! {
-    /// What a person wants of rooms. `room` is the id that [`RoomAnswer::Opened`] gave. Sent as
-    /// [`Command::Room`](crate::Command::Room).
+    /// What a person wants of rooms. `room` is the id that [`RoomAnswer::Opened`] gave. A
+    /// language of its own beside [`Command`](crate::Command): who opens no room loads nothing of it.
     #[derive(Clone)]
     pub enum RoomCommand {
         /// Make a room, with a code of its own. Nobody is in it yet. Answer: `Opened`.
@@ -154,6 +154,8 @@ choice! {
         1 => Opened { room: String, link: String, view: RoomView },
         /// It as it is, with all messages.
         2 => View { view: RoomView, messages: Vec<RoomMessageView> },
+        /// It is done and stored.
+        3 => Done,
     }
 }
 

@@ -105,14 +105,14 @@ async fn mistakes_stop_the_start_with_one_line_and_code_2() {
 
     let database = place.option("RLY_DATABASE_URL");
     sql(
-        &database,
+        database,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
          VALUES (9999, 'from the future', true, '', 0)",
     );
     let line = place.refused(|_| {});
     assert!(line.contains("newer version"), "{line}");
     sql(
-        &database,
+        database,
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE theirs (x int)",
     );
     let line = place.refused(|_| {});

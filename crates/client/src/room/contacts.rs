@@ -7,18 +7,18 @@ use super::{
 };
 use rly_crypto::{ContactKey, ContactSeal, seal_contact};
 use rly_protocol::{Decode, Encode, PublicKey};
-use rly_view::{Answer, FailureCode, RoomPhase, RoomUpdate};
+use rly_view::{FailureCode, RoomAnswer, RoomPhase, RoomUpdate};
 use sha2::{Digest, Sha256};
 
 impl Room {
-    pub(super) fn keep_contact(&mut self, cx: &mut Cx, person: u32) -> Result<Answer, FailureCode> {
+    pub(super) fn keep_contact(&mut self, cx: &mut Cx, person: u32) -> Result<RoomAnswer, FailureCode> {
         if self.phase != RoomPhase::Inside {
             return Err(FailureCode::RoomNotJoined);
         }
         let key = self.other(person)?;
         let state = self.contact_state(key);
         match state.step {
-            ContactStep::Asked | ContactStep::Agreed | ContactStep::Kept => return Ok(Answer::Done),
+            ContactStep::Asked | ContactStep::Agreed | ContactStep::Kept => return Ok(RoomAnswer::Done),
             ContactStep::None | ContactStep::Refused | ContactStep::AsksUs => {}
         }
         let secret = ContactKey::generate(cx.rng);
@@ -33,17 +33,17 @@ impl Room {
         };
         self.tell_hidden(cx, kind::ASK, ask.to_bytes());
         self.agreed(cx, key);
-        Ok(Answer::Done)
+        Ok(RoomAnswer::Done)
     }
 
-    pub(super) fn refuse_contact(&mut self, cx: &mut Cx, person: u32) -> Result<Answer, FailureCode> {
+    pub(super) fn refuse_contact(&mut self, cx: &mut Cx, person: u32) -> Result<RoomAnswer, FailureCode> {
         let key = self.other(person)?;
         let state = self.contact_state(key);
         if state.step == ContactStep::AsksUs {
             state.step = ContactStep::Refused;
             self.store(cx);
         }
-        Ok(Answer::Done)
+        Ok(RoomAnswer::Done)
     }
 
     /// Somebody asks somebody to stay in contact.

@@ -6,7 +6,7 @@ use rly_protocol::{
     PublicKey, RoomId, Signature, Timestamp,
     api::{CreateRoom, RoomState},
 };
-use rly_view::{Outcome, RoomCommand, RoomUpdate};
+use rly_view::{Failure, RoomAnswer, RoomCommand, RoomUpdate};
 
 /// What happens to a room's machine.
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ pub struct RoomOutput {
     /// To do when it is stored.
     pub effects: Vec<RoomEffect>,
     /// To tell those who asked.
-    pub answers: Vec<(CommandId, Outcome)>,
+    pub answers: Vec<(CommandId, Result<RoomAnswer, Failure>)>,
     /// To tell every page.
     pub updates: Vec<RoomUpdate>,
 }

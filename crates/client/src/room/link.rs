@@ -8,7 +8,7 @@ use rly_protocol::{
     frame::{ClientFrame, Req, ServerFrame},
     limits::PROTOCOL_VERSIONS,
 };
-use rly_view::{Answer, FailureCode, RoomEndView, RoomPhase};
+use rly_view::{FailureCode, RoomAnswer, RoomEndView, RoomPhase};
 
 /// What is waited for before the second try, and at most, in ms.
 const WAIT_FIRST: u64 = 1_000;
@@ -263,7 +263,7 @@ impl Room {
                 self.link.give_up_at = None;
                 self.phase = RoomPhase::Inside;
                 self.trouble = None;
-                cx.answer(self.joining.take(), Ok(Answer::Done));
+                cx.answer(self.joining.take(), Ok(RoomAnswer::Done));
                 if self.record.deleting {
                     self.ask_to_delete(cx);
                 }
@@ -282,7 +282,7 @@ impl Room {
             ServerFrame::Done { req } => match self.answered(req) {
                 Some(Asked::Post) => self.posted(cx),
                 Some(Asked::Delete) => {
-                    cx.answer(self.deleting.take(), Ok(Answer::Done));
+                    cx.answer(self.deleting.take(), Ok(RoomAnswer::Done));
                     self.forget(cx, RoomPhase::Deleted);
                 }
                 Some(Asked::Close) => self.ended(cx, Some(RoomEndView::Creator)),
@@ -326,13 +326,13 @@ impl Room {
                     cx.answer(self.deleting.take(), Err(failure));
                 } else if self.record.deleting {
                     // The room is full without us: nothing of ours is there.
-                    cx.answer(self.deleting.take(), Ok(Answer::Done));
+                    cx.answer(self.deleting.take(), Ok(RoomAnswer::Done));
                     self.forget(cx, RoomPhase::Deleted);
                 }
             }
             Asked::Post => self.post_refused(cx, code, wait),
             Asked::Delete if code == Some(ErrorCode::RoomNotJoined) => {
-                cx.answer(self.deleting.take(), Ok(Answer::Done));
+                cx.answer(self.deleting.take(), Ok(RoomAnswer::Done));
                 self.forget(cx, RoomPhase::Deleted);
             }
             Asked::Delete => self.try_later(cx, Some(wait)),

@@ -11,10 +11,10 @@ use rly_protocol::{
     Encode, ErrorCode, Signature, Timestamp,
     limits::{ROOM_TEXT_CHARACTERS, TEXT_MAX},
 };
-use rly_view::{Answer, FailureCode, RoomPhase};
+use rly_view::{FailureCode, RoomAnswer, RoomPhase};
 
 impl Room {
-    pub(super) fn say(&mut self, cx: &mut Cx, id: &str, text: &str) -> Result<Answer, FailureCode> {
+    pub(super) fn say(&mut self, cx: &mut Cx, id: &str, text: &str) -> Result<RoomAnswer, FailureCode> {
         let id = parse_id(id)?;
         if text.trim().is_empty() || text.len() > TEXT_MAX || (self.count)(text) > ROOM_TEXT_CHARACTERS {
             return Err(FailureCode::TextInvalid);
@@ -30,7 +30,7 @@ impl Room {
             .chain(&self.sent)
             .any(|pending| known(&pending.said));
         if waiting || self.shown.values().any(|shown| shown.id == id) {
-            return Ok(Answer::Done);
+            return Ok(RoomAnswer::Done);
         }
         self.queue(
             cx,
@@ -42,7 +42,7 @@ impl Room {
         );
         let waiting = self.waiting();
         self.tell_messages(cx, waiting);
-        Ok(Answer::Done)
+        Ok(RoomAnswer::Done)
     }
 
     pub(super) fn queue(&mut self, cx: &mut Cx, said: Said) {
