@@ -83,6 +83,12 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     }
 }
 
+/// `RLY_TEST_FAULTS=KillNode,CutOff` tries these alone.
+fn chosen(fault: Fault) -> bool {
+    let name = format!("{fault:?}");
+    std::env::var("RLY_TEST_FAULTS").map_or(true, |names| names.split(',').any(|one| one == name))
+}
+
 struct Cluster {
     ground: Ground,
     nodes: Vec<Server>,
@@ -329,6 +335,9 @@ async fn what_was_confirmed_is_shown_once_and_in_order_whatever_breaks() {
     load.progress(MESSAGES, "at the beginning").await;
     for round in 0..setting("RLY_TEST_FAULT_ROUNDS", 1) {
         for fault in FAULTS {
+            if !chosen(fault) {
+                continue;
+            }
             let begun = std::time::Instant::now();
             cluster.moment().await;
             cluster.suffer(fault, &load).await;

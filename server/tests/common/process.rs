@@ -355,6 +355,12 @@ impl Drop for Server {
         // It may have ended before.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(20)..];
+            eprintln!("{} said last:\n{}", self.origin, last.join("\n"));
+        }
     }
 }
 
