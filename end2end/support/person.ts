@@ -197,7 +197,12 @@ export class Person {
   /** Gives the name where the page asks for it: it does until there is a SIM. */
   async fillName(): Promise<void> {
     const box = this.textbox('Your name');
-    if (await box.isVisible()) await box.fill(this.name);
+    if (!(await box.isVisible())) return;
+    // The page puts the SIM's name in as soon as it knows it, which may be between two steps of filling.
+    await expect(async () => {
+      await box.fill(this.name);
+      expect(await box.inputValue()).toBe(this.name);
+    }).toPass();
   }
 
   async inConversation(): Promise<void> {
