@@ -147,9 +147,7 @@ impl Conversation {
     ) -> Result<Self, MlsError> {
         let signer = MlsSigner::from_bytes(&secrets.signature_key).ok_or(MlsError::Storage)?;
         let provider = Provider::new();
-        for (key, value) in &secrets.rows {
-            provider.put(key, value.to_vec());
-        }
+        secrets.put(&provider)?;
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome).map_err(|_| MlsError::Invalid)?;
         let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
             return Err(MlsError::Invalid);
@@ -162,7 +160,6 @@ impl Conversation {
             staged.into_group(provider).map_err(|_| MlsError::Invalid)
         });
         let group = joined?;
-        provider.remove(secrets.rows.iter().map(|(key, _)| &key[..]));
         let own = group.own_leaf_node().ok_or(MlsError::WrongMember)?;
         if own.signature_key().as_slice() != signer.public_key().as_bytes() {
             return Err(MlsError::WrongMember);

@@ -10,11 +10,13 @@ use crate::Sim;
 use bytes::Bytes;
 use core::fmt;
 use openmls::prelude::{
-    Capabilities, CredentialType, KeyPackage, Lifetime, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
-    OpenMlsProvider, ProtocolVersion, tls_codec::DeserializeBytes,
+    Capabilities, CredentialType, KeyPackage, KeyPackageBundle, Lifetime, MlsMessageBodyIn, MlsMessageIn,
+    MlsMessageOut, OpenMlsProvider, ProtocolVersion, tls_codec::DeserializeBytes,
 };
+use openmls_traits::{storage::StorageProvider, types::HpkePrivateKey};
 use rand_core::CryptoRngCore;
 use rly_protocol::{DecodeError, DeviceId, Encode, Reader, record};
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A KeyPackage does not expire, its invite does: whether a contact can be made must not depend on
@@ -37,13 +39,30 @@ pub(super) fn capabilities() -> Capabilities {
 
 record! {
     /// Everything needed to join by the Welcome that answers a KeyPackage: private keys and the
-    /// KeyPackage itself. For one Welcome; forget it after joining.
+    /// KeyPackage itself. For one Welcome; forget it after joining. docs/protocol.md, section 8, has
+    /// the form: other programs take over what lies in a vault.
     #[derive(Clone)]
-    pub struct KeyPackageSecrets = 1 {
+    pub struct KeyPackageSecrets = 2 {
         pub(super) signature_key: [u8; 32],
-        /// OpenMLS' storage. The bytes are wiped when the last copy is dropped.
-        pub(super) rows: Vec<(Bytes, Bytes)>,
+        pub(super) init_key: [u8; 32],
+        pub(super) encryption_key: [u8; 32],
+        /// As it is in the card.
+        pub(super) key_package: Bytes,
     }
+}
+
+/// What OpenMLS keeps for a KeyPackage, in the form in which it writes it. For the leaf's private key
+/// there is no other way in or out.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    key_package: KeyPackage,
+    private_init_key: HpkePrivateKey,
+    private_encryption_key: LeafKey,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeafKey {
+    key: HpkePrivateKey,
 }
 
 impl KeyPackageSecrets {
@@ -62,11 +81,38 @@ impl KeyPackageSecrets {
         from.end()?;
         Ok(secrets)
     }
+
+    /// Gives the keys to OpenMLS, which looks for them when a Welcome comes, and deletes them then.
+    ///
+    /// # Errors
+    /// [`MlsError::Storage`] for what is no KeyPackage of ours.
+    pub(super) fn put(&self, provider: &Provider) -> Result<(), MlsError> {
+        let damaged = |_| MlsError::Storage;
+        let (key_package, _) = parse(&self.key_package, provider).map_err(damaged)?;
+        let reference = key_package
+            .hash_ref(provider.crypto())
+            .map_err(|_| MlsError::Library)?;
+        let kept = Kept {
+            key_package,
+            private_init_key: self.init_key.to_vec().into(),
+            private_encryption_key: LeafKey {
+                key: self.encryption_key.to_vec().into(),
+            },
+        };
+        let kept = Zeroizing::new(serde_json::to_vec(&kept).map_err(|_| MlsError::Library)?);
+        let bundle: KeyPackageBundle = serde_json::from_slice(&kept).map_err(|_| MlsError::Library)?;
+        provider
+            .storage()
+            .write_key_package(&reference, &bundle)
+            .map_err(|_| MlsError::Storage)
+    }
 }
 
 impl Drop for KeyPackageSecrets {
     fn drop(&mut self) {
         self.signature_key.zeroize();
+        self.init_key.zeroize();
+        self.encryption_key.zeroize();
     }
 }
 
@@ -74,7 +120,9 @@ impl fmt::Debug for KeyPackageSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             signature_key: _,
-            rows: _,
+            init_key: _,
+            encryption_key: _,
+            key_package: _,
         } = self;
         f.write_str("KeyPackageSecrets(..)")
     }
@@ -101,14 +149,18 @@ pub fn make_key_package(
             .leaf_node_capabilities(capabilities())
             .build(SUITE, provider, &signer, credential::make(sim, device, &signer))
     });
-    let key_package = made.map_err(|_| MlsError::Library)?.into_key_package();
-    let public = MlsMessageOut::from(key_package)
+    let bundle = made.map_err(|_| MlsError::Library)?;
+    let kept = Zeroizing::new(serde_json::to_vec(&bundle).map_err(|_| MlsError::Library)?);
+    let kept: Kept = serde_json::from_slice(&kept).map_err(|_| MlsError::Library)?;
+    let public = MlsMessageOut::from(bundle.into_key_package())
         .to_bytes()
         .map_err(|_| MlsError::Library)?;
-    let rows = provider.rows().into_iter();
+    let key = |key: &HpkePrivateKey| key[..].try_into().map_err(|_| MlsError::Library);
     let secrets = KeyPackageSecrets {
         signature_key: *signer.to_bytes(),
-        rows: rows.map(|(key, value)| (key.into(), wiped(value))).collect(),
+        init_key: key(&kept.private_init_key)?,
+        encryption_key: key(&kept.private_encryption_key.key)?,
+        key_package: public.clone().into(),
     };
     Ok((public, secrets))
 }

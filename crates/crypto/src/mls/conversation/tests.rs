@@ -8,6 +8,7 @@ use crate::{
 use openmls::prelude::{CredentialWithKey, KeyPackage, MlsMessageOut, NewSignerBundle};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
+use rly_protocol::Reader;
 use std::collections::BTreeMap;
 
 type Stored = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -526,6 +527,32 @@ fn damage_is_refused_everywhere() {
     for n in 0..stored.len() {
         assert!(KeyPackageSecrets::from_bytes(&stored[..n]).is_err());
     }
+}
+
+/// docs/protocol.md, section 8: others read it, too.
+#[test]
+fn key_package_secrets_have_the_form_that_the_protocol_says() {
+    let (key_package, secrets) = key_package_of(2);
+    let mut from = Reader::new(Bytes::copy_from_slice(&secrets.to_bytes()));
+    assert_eq!(from.take::<u8>().unwrap(), 2);
+    let keys: Vec<[u8; 32]> = (0..3).map(|_| from.take().unwrap()).collect();
+    assert_eq!(from.take::<Bytes>().unwrap(), key_package);
+    from.end().unwrap();
+    let (public, _) = key_package::parse(&key_package, &Provider::new()).unwrap();
+    let of = |key: &[u8; 32]| {
+        let key = p256::ecdsa::SigningKey::from_slice(key).unwrap();
+        crate::ecdsa::public_key(&key).as_bytes().to_vec()
+    };
+    let leaf = public.leaf_node();
+    assert_eq!(of(&keys[0]), leaf.signature_key().as_slice());
+    assert_eq!(of(&keys[1]), public.hpke_init_key().as_slice());
+    assert_eq!(of(&keys[2]), leaf.encryption_key().as_slice());
+}
+
+#[test]
+fn who_has_joined_keeps_no_keys_of_the_key_package() {
+    let (_, b) = pair();
+    assert!(b.stored.keys().all(|key| !key.starts_with(b"KeyPackage")));
 }
 
 #[test]
