@@ -86,16 +86,6 @@ impl Provider {
         write(&self.storage).insert(key.to_vec(), value);
     }
 
-    /// Removes rows of our own.
-    pub(super) fn remove<'a>(&self, keys: impl IntoIterator<Item = &'a [u8]>) {
-        let mut rows = write(&self.storage);
-        for key in keys {
-            if let Some(mut value) = rows.remove(key) {
-                value.zeroize();
-            }
-        }
-    }
-
     /// All rows as they are.
     pub(super) fn rows(&self) -> Rows {
         read(&self.storage).clone()
