@@ -73,9 +73,10 @@ pub(crate) struct Conversation {
     pub rejoin_due: bool,
     /// When the last re-join was asked for.
     pub rejoin_at: Option<Timestamp>,
-    /// When a re-join of the contact's was last taken, since this device started,
-    pub rejoin_taken_at: Option<Timestamp>,
-    /// and its newest one that has to wait.
+    /// Until when the contact's re-joins that were taken since this device started would have taken, each at
+    /// its time.
+    pub rejoins_taken_until: Option<Timestamp>,
+    /// The contact's newest re-join that has to wait.
     pub asked: Option<AskedRejoin>,
     /// Made when it is first shown.
     pub safety_code: OnceCell<String>,
@@ -101,7 +102,7 @@ impl Conversation {
             receipt_due: false,
             rejoin_due: false,
             rejoin_at: None,
-            rejoin_taken_at: None,
+            rejoins_taken_until: None,
             asked: None,
             safety_code: OnceCell::new(),
             contact_dirty: false,
@@ -156,7 +157,7 @@ impl Conversation {
             &mut self.retry_at,
             &mut self.held_since,
             &mut self.rejoin_at,
-            &mut self.rejoin_taken_at,
+            &mut self.rejoins_taken_until,
         ] {
             *at = at.map(|at| at.min(now));
         }

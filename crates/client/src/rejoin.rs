@@ -20,9 +20,11 @@ fn digest(key: &PublicKey) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// The shortest time between two re-joins that are asked for here, and between two that are taken from
-/// the contact, in seconds.
+/// The shortest time between two re-joins that are asked for here, and in the long run between two that
+/// are taken from the contact, in seconds.
 const PAUSE: u64 = 30;
+/// As many of the contact's are taken without a pause: who goes from one device to another does not wait.
+const AT_ONCE: u64 = 3;
 /// A re-join that was not answered for so long is asked for again, in seconds: envelopes expire.
 const RENEW: u64 = 20 * 86_400;
 /// One that was not answered while either side goes on writing is asked for again after this time.
@@ -117,10 +119,7 @@ impl Conversation {
             number,
             key_package: Bytes::copy_from_slice(key_package),
         };
-        if self
-            .rejoin_taken_at
-            .is_some_and(|at| at.plus_seconds(PAUSE) > cx.now)
-        {
+        if self.takes_rejoins_at() > cx.now {
             return self.keep_asked(cx, asked);
         }
         self.take_rejoin(cx, me, &asked);
@@ -140,11 +139,14 @@ impl Conversation {
 
     /// When the re-join that waits may be taken.
     pub fn asked_due(&self) -> Option<Timestamp> {
-        self.asked.as_ref()?;
-        Some(
-            self.rejoin_taken_at
-                .map_or(Timestamp(0), |at| at.plus_seconds(PAUSE)),
-        )
+        self.asked.as_ref().map(|_| self.takes_rejoins_at())
+    }
+
+    /// When one more may be taken.
+    fn takes_rejoins_at(&self) -> Timestamp {
+        let ahead = (AT_ONCE - 1) * PAUSE * 1000;
+        self.rejoins_taken_until
+            .map_or(Timestamp(0), |until| Timestamp(until.0.saturating_sub(ahead)))
     }
 
     /// Takes the re-join that waited, if its time has come.
@@ -167,7 +169,8 @@ impl Conversation {
         } = *asked;
         let route = usize::from(route);
         let sim_key = self.contact.sim_key;
-        self.rejoin_taken_at = Some(cx.now);
+        let until = self.rejoins_taken_until.unwrap_or(cx.now).max(cx.now);
+        self.rejoins_taken_until = Some(until.plus_seconds(PAUSE));
         let ours = digest(&me.sim.public_key());
         self.heard(cx);
         if self.local.rejoin.is_some() && ours > digest(&sim_key) {
