@@ -128,7 +128,10 @@ test('every payload as a name is text', async ({ alice, bob, person }) => {
   await expect(alice.page.locator('#name')).toHaveValue('Alice');
   const shown = bob.page.getByRole('heading', { level: 2 }).or(bob.page.getByRole('heading', { level: 1 }));
   await expect(shown.filter({ hasText: 'Alice' }).first()).toBeVisible();
-  for (const name of ALL) {
+  const misleads = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
+  const names = ALL.filter((name) => !misleads.test(name));
+  expect(names.length).toBeGreaterThan(ALL.length - 50);
+  for (const name of names) {
     await alice.page.evaluate(async (name) => {
       const box = document.querySelector<HTMLInputElement>('#name')!;
       const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value')!.set!;
@@ -145,6 +148,12 @@ test('every payload as a name is text', async ({ alice, bob, person }) => {
       { polling: 10 },
     );
   }
+  // What would turn the text around it, or begin a line, is no name.
+  const refused = ALL.find((name) => misleads.test(name.trim()))!;
+  await alice.page.locator('#name').fill(refused);
+  await alice.button('Save name').click();
+  await expect(alice.alert).toBeVisible();
+  await expectNoForeignMarkup(alice.page);
   await expectNoForeignMarkup(bob.page);
   await expectNoForeignMarkup(alice.page);
 

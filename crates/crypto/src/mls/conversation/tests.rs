@@ -5,7 +5,9 @@ use crate::{
     make_key_package,
     testing::{refuses_all_damage, rng},
 };
-use openmls::prelude::{CredentialWithKey, KeyPackage, MlsMessageOut, NewSignerBundle};
+use openmls::prelude::{
+    CredentialWithKey, KeyPackage, MlsMessageOut, NewSignerBundle, tls_codec::Serialize as _,
+};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rly_protocol::Reader;
@@ -546,7 +548,9 @@ fn key_package_secrets_have_the_form_that_the_protocol_says() {
     let leaf = public.leaf_node();
     assert_eq!(of(&keys[0]), leaf.signature_key().as_slice());
     assert_eq!(of(&keys[1]), public.hpke_init_key().as_slice());
-    assert_eq!(of(&keys[2]), leaf.encryption_key().as_slice());
+    // Two bytes of length before it.
+    let encryption_key = leaf.encryption_key().tls_serialize_detached().unwrap();
+    assert_eq!(of(&keys[2]), encryption_key[2..]);
 }
 
 #[test]
