@@ -85,10 +85,6 @@ impl Conversation {
             Ok(Received::Commit) => {}
             // A message of a group before a re-join: what had no receipt comes again in the new one.
             Err(MlsError::OtherGroup) if self.is_former(message) => {}
-            // Its key is used or gone, in this epoch or one before: a repetition that is older than what
-            // is remembered here. Should the sender run in an old state, the receipt tells it so; and
-            // what came so late that its key was given up has no receipt, and is sent again.
-            Err(MlsError::Duplicate | MlsError::TooOld) => self.receipt_due = true,
             Err(MlsError::Refused | MlsError::WrongMember) => self.add_note(cx, ContentRecord::Unreadable),
             Err(_) => {
                 // The two ends no longer share a state: an old profile was put back, or somebody

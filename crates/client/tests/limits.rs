@@ -138,35 +138,6 @@ fn a_contact_that_asks_for_new_keys_without_end_gets_them_now_and_then() {
 }
 
 #[test]
-fn a_repetition_older_than_what_is_remembered_changes_nothing() {
-    let mut world = World::new(23, 2);
-    world.meet(0, 1);
-    world.say(0, "Person 1", "to be repeated");
-    world.settle();
-    let old = world.relay.sent.clone();
-    // More than the ring of ids remembers.
-    for n in 0..1_200 {
-        world.say(0, "Person 1", &format!("{n}"));
-        while world.step() {}
-    }
-    world.settle();
-    let before = world.shown(1, "Person 0");
-    let sent = world.relay.sent.len();
-    for (id, (address, body)) in old {
-        let queue = world.relay.mailbox_at(&address);
-        world
-            .relay
-            .deliver(queue, rly_protocol::frame::Kind::Envelope, id, body);
-    }
-    world.settle();
-    assert_eq!(world.shown(1, "Person 0"), before);
-    assert!(world.notes(0, "Person 1").is_empty());
-    // A receipt or two at most, and no new group.
-    assert!(world.relay.sent.len() - sent <= 4);
-    assert_they_talk(&mut world, 0, 1, "as if nothing had happened");
-}
-
-#[test]
 fn a_contact_that_renames_itself_is_told() {
     let mut world = World::new(24, 2);
     world.meet(0, 1);

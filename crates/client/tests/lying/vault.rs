@@ -98,10 +98,8 @@ fn a_server_that_hides_an_old_profile_is_found_out_by_the_contact() {
     world.say(0, "Person 1", "with used keys");
     world.settle();
     world.pass(40);
-    // The contact cannot tell it from a repetition, and gives a receipt for what it has: that names
-    // messages which the old profile does not know.
-    assert!(world.notes(0, "Person 1").contains(&Note::RejoinedHere));
-    assert!(world.notes(1, "Person 0").contains(&Note::Rejoined));
+    assert!(world.notes(1, "Person 0").contains(&Note::Unreadable));
+    assert!(world.notes(1, "Person 0").contains(&Note::RejoinedHere));
     assert_eq!(
         world.texts(1, "Person 0", false).last().map(String::as_str),
         Some("with used keys")
