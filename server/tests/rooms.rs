@@ -18,8 +18,8 @@ use rly_protocol::{
     to_base64url,
 };
 use rly_view::{
-    FailureCode, MessageState, RoomAnswer, RoomCode, RoomCommand, RoomContact, RoomContentView, RoomEndView,
-    RoomMessageView, RoomPhase, RoomView,
+    FailureCode, MessageState, RoomAnswer, RoomCode, RoomCommand, RoomContentView, RoomEndView,
+    RoomMessageView, RoomPhase,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -262,14 +262,6 @@ fn is_said(n: usize) -> impl Fn(&Room) -> bool {
     move |room| texts(room).len() >= n
 }
 
-fn person_named(view: &RoomView, name: &str, number: u16) -> u32 {
-    let person = view
-        .people
-        .iter()
-        .find(|p| p.name == name && p.name_number == number);
-    person.unwrap_or_else(|| panic!("no {name} {number}")).number
-}
-
 #[tokio::test]
 async fn people_meet_in_a_room_and_it_ends_for_all() {
     let place = Place::new();
@@ -393,135 +385,6 @@ async fn what_was_confirmed_outlives_a_kill_and_a_restart() {
             )));
         }
     }
-}
-
-#[tokio::test]
-async fn two_people_keep_each_other_as_contacts() {
-    let place = Place::embedded();
-    let server = place.start();
-    let mut ada = Person::maker(&server, LIMITS).await;
-    let link = ada.link();
-    ada.join(&server, "Ada").await.unwrap();
-    let mut bob = Person::guest(&server, &link).await;
-    bob.join(&server, "Bob").await.unwrap();
-    let mut eve = Person::guest(&server, &link).await;
-    eve.join(&server, "Eve").await.unwrap();
-    ada.until(&server, |room| room.view().people.len() == 3).await;
-    let of = |person: &Person, name: &str| person_named(&person.room.view(), name, 1);
-    let keep = |person: u32| RoomCommand::KeepContact {
-        room: String::new(),
-        person,
-        name: None,
-    };
-    let state = |room: &Room, number: u32| {
-        let view = room.view();
-        view.people.iter().find(|p| p.number == number).unwrap().contact
-    };
-    let (a, b) = (of(&ada, "Ada"), of(&ada, "Bob"));
-    bob.command(&server, keep(a)).await.unwrap();
-    ada.until(&server, |room| state(room, b) == RoomContact::AsksYou)
-        .await;
-    assert!(ada.wishes.is_empty(), "not without her word");
-    ada.command(&server, keep(b)).await.unwrap();
-    let RoomEffect::MakeInvite { person, .. } = ada.wishes.remove(0) else {
-        panic!("no invite")
-    };
-    assert_eq!(person, b);
-    let invite = Some("https://rly.example/i#invite".to_owned());
-    ada.input(
-        &server,
-        RoomInput::InviteMade {
-            person,
-            link: invite.clone(),
-        },
-    )
-    .await;
-    ada.say(&server, "done").await.unwrap();
-    while bob.wishes.is_empty() {
-        bob.turn(&server).await;
-    }
-    let RoomEffect::OpenInvite { person, link, .. } = bob.wishes.remove(0) else {
-        panic!("no link")
-    };
-    assert_eq!((person, Some(link)), (a, invite));
-    bob.input(
-        &server,
-        RoomInput::ContactMade {
-            person,
-            conversation: Some("c".into()),
-        },
-    )
-    .await;
-    assert_eq!(
-        (state(&bob.room, a), state(&ada.room, b)),
-        (RoomContact::Kept, RoomContact::Kept)
-    );
-    // Nobody else sees any of it.
-    eve.until(&server, is_said(1)).await;
-    assert!(
-        eve.wishes.is_empty()
-            && eve
-                .room
-                .view()
-                .people
-                .iter()
-                .all(|p| p.contact == RoomContact::None)
-    );
-}
-
-/// 200 people, each on a websocket of their own; each hashes what it shows.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_people_show_one_transcript() {
-    const PEOPLE: usize = 200;
-    const WORDS: usize = 2;
-    let place = Place::new();
-    let server = place.start_with(|command| {
-        command.env("RLY_LIMITS", "joins=10000/10000,proofs=10000/10000");
-    });
-    let server = std::sync::Arc::new(server);
-    let mut ada = Person::maker(
-        &server,
-        RoomLimits {
-            history: 500,
-            ..LIMITS
-        },
-    )
-    .await;
-    let link = ada.link();
-    ada.join(&server, "Ada").await.unwrap();
-    let start = std::sync::Arc::new(tokio::sync::Barrier::new(PEOPLE));
-    let mut people = tokio::task::JoinSet::new();
-    for n in 0..PEOPLE {
-        let (server, link, start) = (server.clone(), link.clone(), start.clone());
-        people.spawn(async move {
-            let mut person = Person::guest(&server, &link).await;
-            // Many have the same name.
-            person.join(&server, &format!("Name {}", n % 20)).await.unwrap();
-            start.wait().await;
-            for word in 0..WORDS {
-                person.say(&server, &format!("{n} says {word}")).await.unwrap();
-            }
-            person.until(&server, is_said(PEOPLE * WORDS)).await;
-            let bad = person.room.messages().into_iter().filter(|message| {
-                matches!(
-                    message.content,
-                    RoomContentView::Forged | RoomContentView::Missing { .. }
-                )
-            });
-            assert_eq!(bad.count(), 0);
-            let mut hash = Sha256::new();
-            for (message, text) in texts(&person.room) {
-                hash.update(format!(
-                    "{} {} {} {text}\n",
-                    message.order, message.name, message.name_number
-                ));
-            }
-            hash.finalize().to_vec()
-        });
-    }
-    let mut hashes = people.join_all().await;
-    hashes.dedup();
-    assert_eq!(hashes.len(), 1, "one order");
 }
 
 #[tokio::test]
