@@ -9,7 +9,7 @@ compile_error!("build with --cfg erase_components, as .cargo/config.toml does: i
 
 pub mod api;
 mod app;
-mod browser;
+pub mod browser;
 mod components;
 mod lengths;
 mod pages;

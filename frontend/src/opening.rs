@@ -5,6 +5,7 @@
 
 use rly_app::{
     api::{ApiError, import_contact},
+    browser::fragment,
     platform::{OpenError, Opened, OpenedView},
 };
 use rly_browser::{
@@ -29,6 +30,7 @@ pub(crate) async fn open(link: Link) -> Result<Opened, OpenError> {
         .await
         .map_err(storage)?;
     // From here on the address bar holds nothing that another person could use.
+    // Another link may have been put into the address meanwhile: it stays.
     if Link::from_fragment(&fragment()).is_ok_and(|shown| shown == link) {
         show_address(&format!("/i#~{}", to_base64url(&letter.id)));
     }
@@ -110,14 +112,6 @@ async fn give_up(store: &Store, letter: &OpenedLetter) {
     }
     // A row that stays is tried again by whoever opens the link again, and takes no harm.
     let _ = letters::forget(store, letter).await;
-}
-
-/// The fragment of the address bar. While a link is being opened another one may be put into it, which
-/// stays.
-fn fragment() -> String {
-    let hash = window().and_then(|window| window.location().hash().ok());
-    let hash = hash.unwrap_or_default();
-    hash.strip_prefix('#').unwrap_or(&hash).to_owned()
 }
 
 fn show_address(address: &str) {
