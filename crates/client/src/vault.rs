@@ -313,6 +313,9 @@ impl Machine {
         if let Some(me) = &mut self.sim {
             me.record.generation = generation;
             me.record.pending.clear();
+            // Not before: the device that this one takes over from may write meanwhile, and the vault is
+            // then read once more, as it was the first time.
+            self.state_dirty |= mem::take(&mut me.record.restoring);
         }
         self.save_sim(cx);
     }
@@ -404,7 +407,6 @@ impl Machine {
         me.record.pending.clear();
         // Without a head the vault is older than our first write.
         let restored = me.record.restoring || !lost_answer;
-        me.record.restoring = false;
         self.adopt(cx, slots, restored && !lost_answer);
         if restored {
             for conversation in self.conversations.values_mut().filter(|c| !c.contact.blocked) {

@@ -122,6 +122,36 @@ fn the_older_of_two_devices_notices_and_stops() {
 }
 
 #[test]
+fn what_the_older_device_writes_meanwhile_does_not_push_out_the_newer_one() {
+    for seed in 0..40 {
+        let mut world = World::new(1_000 + seed, 2);
+        world.meet(0, 1);
+        let file = world.export(0);
+        let second = world.add_device();
+        world
+            .run(second, Command::ImportSim { file, password: None })
+            .unwrap();
+        // The older one writes the vault between what the newer one reads and what it writes.
+        for n in 0..6 {
+            let name = format!("Name {n}");
+            world.command(0, Command::SetName { name });
+            world.command(0, Command::Wake);
+            for _ in 0..seed % 7 {
+                world.step();
+            }
+        }
+        world.settle();
+        assert_eq!(world.devices[second].state.phase, Phase::Ready, "seed {seed}");
+        assert_eq!(world.devices[0].state.phase, Phase::Replaced, "seed {seed}");
+        world.say(second, "Person 1", "from the new one");
+        world.settle();
+        let name = world.devices[1].state.conversations[0].name.clone();
+        let texts = world.texts(1, &name, false);
+        assert_eq!(texts.last().map(String::as_str), Some("from the new one"));
+    }
+}
+
+#[test]
 fn what_an_earlier_connection_still_said_takes_no_mailbox_away() {
     let mut world = World::new(30, 2);
     world.meet(0, 1);
