@@ -2,6 +2,7 @@
 
 use crate::text::Text;
 use rly_protocol::limits::TEXT_MAX;
+use rly_view::name::{self, NameError};
 
 /// From how many bytes before the limit on a person is told.
 const NEAR: usize = 2_000;
@@ -22,9 +23,12 @@ pub fn fits(text: &str) -> bool {
     text.len() <= TEXT_MAX
 }
 
-/// A name without blanks around it, if it can be one.
-pub fn name(text: &str) -> Option<String> {
-    rly_view::name::checked(text).map(ToOwned::to_owned)
+/// A name out of what was typed, or what to say about it.
+pub fn name(t: &Text, typed: &str) -> Result<String, &'static str> {
+    name::typed(typed).map_err(|error| match error {
+        NameError::Empty => t.needs_name,
+        NameError::TooLong => t.name_too_long,
+    })
 }
 
 #[cfg(test)]
@@ -50,9 +54,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_what_remains_without_blanks() {
-        assert_eq!(name("  Ada \n"), Some("Ada".into()));
-        assert_eq!(name("   "), None);
-        assert_eq!(name(&"x".repeat(NAME_MAX + 1)), None);
+    fn what_is_wrong_with_a_name_is_said() {
+        assert_eq!(name(&T, "  Ada \n"), Ok("Ada".into()));
+        assert_eq!(name(&T, "   "), Err(T.needs_name));
+        assert_eq!(name(&T, &"x".repeat(NAME_MAX + 1)), Err(T.name_too_long));
     }
 }

@@ -287,9 +287,16 @@ export class Person {
   async safetyCode(name: string): Promise<string> {
     await this.openConversation(name);
     await this.showSafetyCode();
-    const code = (await this.dialog.innerText()).match(/(\d{5}\s+){11}\d{5}/)?.[0].replace(/\s/g, '');
+    const code = await this.shownSafetyCode();
     await this.page.keyboard.press('Escape');
     await expect(this.dialog).toHaveCount(0);
+    return code;
+  }
+
+  /** The digits in the dialog that is open. */
+  async shownSafetyCode(): Promise<string> {
+    await expect(this.dialog).toBeVisible();
+    const code = (await this.dialog.innerText()).match(/(\d{5}\s+){11}\d{5}/)?.[0].replace(/\s/g, '');
     return code ?? 'none';
   }
 

@@ -65,10 +65,11 @@ for (const colorScheme of ['light', 'dark'] as const) {
 
 test('the whole way goes by keyboard alone', async ({ alice, bob }) => {
   /** Tabs until this has the focus, as somebody without a mouse does. */
-  const tabTo = async (person: typeof alice, name: string, role: 'button' | 'textbox' | 'link') => {
-    const target = person.page.getByRole(role, { name, exact: true });
+  const tabTo = async (person: typeof alice, name: string, role?: 'button' | 'textbox' | 'link') => {
+    const { page } = person;
+    const target = role ? page.getByRole(role, { name, exact: true }) : page.getByLabel(name, { exact: true });
     await expect(target).toBeVisible();
-    for (let n = 0; n < 40; n += 1) {
+    for (let n = 0; n < 60; n += 1) {
       if (await target.evaluate((element) => element === document.activeElement)) {
         // And it can be seen where one is.
         const outline = await target.evaluate((element) => {
@@ -80,7 +81,7 @@ test('the whole way goes by keyboard alone', async ({ alice, bob }) => {
       }
       await person.page.keyboard.press('Tab');
     }
-    throw new Error(`no way to ${role} "${name}" by Tab`);
+    throw new Error(`no way to ${role ?? 'what is named'} "${name}" by Tab`);
   };
   const type = (person: typeof alice, text: string) => person.page.keyboard.type(text);
 
@@ -129,6 +130,33 @@ test('the whole way goes by keyboard alone', async ({ alice, bob }) => {
   await bob.page.keyboard.press('Escape');
   await expect(bob.dialog).toHaveCount(0);
   await expect(bob.button('Share contact')).toBeFocused();
+
+  // The menu of a conversation, and the settings.
+  await tabTo(bob, 'Conversation menu');
+  await bob.page.keyboard.press('Enter');
+  await tabTo(bob, 'Safety code', 'button');
+  await bob.page.keyboard.press('Enter');
+  const code = await bob.shownSafetyCode();
+  expect(code).toMatch(/^\d{60}$/);
+  await bob.page.keyboard.press('Escape');
+  await expect(bob.dialog).toHaveCount(0);
+  await expect(bob.page.getByLabel('Conversation menu', { exact: true })).toBeFocused();
+  await tabTo(bob, 'Settings', 'link');
+  await bob.page.keyboard.press('Enter');
+  await bob.page.waitForURL('**/settings');
+  await bob.ready();
+  await tabTo(bob, 'Safety code with Alice', 'button');
+  await bob.page.keyboard.press('Enter');
+  expect(await bob.shownSafetyCode()).toBe(code);
+  await bob.page.keyboard.press('Escape');
+  await expect(bob.button('Safety code with Alice')).toBeFocused();
+  await tabTo(bob, 'Block Alice', 'button');
+  await bob.page.keyboard.press('Enter');
+  await tabTo(bob, 'Block', 'button');
+  await bob.page.keyboard.press('Enter');
+  await expect(bob.page.getByText('You blocked this contact', { exact: false })).toBeVisible();
+  await expect(bob.button('Block Alice')).toHaveCount(0);
+  await expect(bob.button('Safety code with Alice')).toBeVisible();
 });
 
 test('a screen reader hears new messages and errors', async ({ alice, bob }) => {

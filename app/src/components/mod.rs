@@ -3,6 +3,7 @@
 mod alert;
 mod composer;
 mod connection;
+mod contact_dialogs;
 mod conversation;
 mod conversation_menu;
 mod dialog;
@@ -25,6 +26,7 @@ mod sim_transfer;
 pub use alert::Alert;
 pub use composer::Composer;
 pub use connection::{ConnectionSign, PhaseBanner};
+pub use contact_dialogs::{ContactAsk, ContactDialogs};
 pub use conversation::Conversation;
 pub use conversation_menu::ConversationMenu;
 pub use dialog::{Confirm, Dialog, Open};

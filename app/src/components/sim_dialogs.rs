@@ -51,8 +51,9 @@ fn CreateForm() -> impl IntoView {
     let name = RwSignal::new(String::new());
     let password = RwSignal::new(String::new());
     let create = move || {
-        let Some(name) = lengths::name(&name.get_untracked()) else {
-            return job.complain(t.needs_name);
+        let name = match lengths::name(t, &name.get_untracked()) {
+            Ok(name) => name,
+            Err(words) => return job.complain(words),
         };
         let password = given(password);
         job.run(Command::CreateSim { name, password }, |_| {});

@@ -72,8 +72,9 @@ pub fn Letter() -> impl IntoView {
         if !lengths::fits(&text) {
             return job.error.set(lengths::hint(t, &text));
         }
-        let Some(chosen) = lengths::name(&name.get_untracked()) else {
-            return job.complain(t.needs_name);
+        let chosen = match lengths::name(t, &name.get_untracked()) {
+            Ok(name) => name,
+            Err(words) => return job.complain(words),
         };
         let known = sim_name.get_untracked();
         let id = messenger.random_id();

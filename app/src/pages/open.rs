@@ -354,8 +354,9 @@ fn ReplyForm(id: String, has_letter: bool) -> impl IntoView {
             return job.error.set(lengths::hint(t, &text));
         }
         let name = if needs_name.get_untracked() {
-            let Some(name) = lengths::name(&name.get_untracked()) else {
-                return job.complain(t.needs_name);
+            let name = match lengths::name(t, &name.get_untracked()) {
+                Ok(name) => name,
+                Err(words) => return job.complain(words),
             };
             Some(name)
         } else {

@@ -1,7 +1,8 @@
 use crate::{
     browser::{self, Setting},
     components::{
-        Alert, Confirm, DownloadSim, Frame, LackNotice, Open, PhaseBanner, Secret, SimTransfer, TextField,
+        Alert, Confirm, ContactAsk, ContactDialogs, DownloadSim, Frame, LackNotice, Open, PhaseBanner,
+        Secret, SimTransfer, TextField,
     },
     lengths,
     state::{Job, messenger},
@@ -69,8 +70,9 @@ fn Identity() -> impl IntoView {
     let said = RwSignal::new(false);
     let password = RwSignal::new(String::new());
     let save = move || {
-        let Some(name) = lengths::name(&name.get_untracked()) else {
-            return naming.complain(t.needs_name);
+        let name = match lengths::name(t, &name.get_untracked()) {
+            Ok(name) => name,
+            Err(words) => return naming.complain(words),
         };
         said.set(false);
         naming.run(Command::SetName { name }, move |_| {
@@ -347,94 +349,34 @@ fn Contacts() -> impl IntoView {
 fn Contact(contact: ConversationView) -> impl IntoView {
     let t = text();
     let job = Job::new();
-    let asks_block: Open<()> = RwSignal::new(None);
-    let asks_delete: Open<()> = RwSignal::new(None);
+    let ask: Open<ContactAsk> = RwSignal::new(None);
     let ConversationView {
         id, name, blocked, ..
     } = contact;
-    let of = id.clone();
-    let block = Callback::new(move |()| {
-        asks_block.set(None);
-        job.run(
-            Command::Block {
-                conversation: of.clone(),
-            },
-            |_| {},
-        );
-    });
-    let delete = Callback::new(move |()| {
-        asks_delete.set(None);
-        job.run(
-            Command::DeleteConversation {
-                conversation: id.clone(),
-            },
-            |_| {},
-        );
-    });
-    let (block_title, delete_title) = ((t.block_title)(&name), (t.delete_title)(&name));
-    let (block_name, delete_name) = ((t.block_named)(&name), (t.delete_named)(&name));
+    let button = move |what, class, words: String| {
+        view! {
+            <button
+                type="button"
+                class=format!("button small quiet {class}")
+                disabled=move || job.blocked()
+                on:click=move |_| ask.set(Some(what))
+            >
+                {words}
+            </button>
+        }
+    };
     view! {
         <li>
             <span class="strong" dir="auto">
-                {name}
+                {name.clone()}
             </span>
             {blocked.then(|| view! { <p class="hint">{t.blocked_note}</p> })}
             <div class="actions">
-                {(!blocked)
-                    .then(|| {
-                        view! {
-                            <button
-                                type="button"
-                                class="button small quiet"
-                                disabled=move || job.blocked()
-                                on:click=move |_| asks_block.set(Some(()))
-                            >
-                                {block_name}
-                            </button>
-                        }
-                    })}
-                <button
-                    type="button"
-                    class="button small quiet danger-text"
-                    disabled=move || job.blocked()
-                    on:click=move |_| asks_delete.set(Some(()))
-                >
-                    {delete_name}
-                </button>
+                {button(ContactAsk::Code, "", (t.safety_code_named)(&name))}
+                {(!blocked).then(|| button(ContactAsk::Block, "", (t.block_named)(&name)))}
+                {button(ContactAsk::Delete, "danger-text", (t.delete_named)(&name))}
             </div>
-            <Alert words=job.error />
-            {move || {
-                asks_block
-                    .get()
-                    .map(|()| {
-                        view! {
-                            <Confirm
-                                id="block-title"
-                                title=block_title.clone()
-                                body=t.block_body
-                                action=t.block
-                                on_confirm=block
-                                on_cancel=move |()| asks_block.set(None)
-                            />
-                        }
-                    })
-            }}
-            {move || {
-                asks_delete
-                    .get()
-                    .map(|()| {
-                        view! {
-                            <Confirm
-                                id="delete-title"
-                                title=delete_title.clone()
-                                body=t.delete_body
-                                action=t.delete_conversation
-                                on_confirm=delete
-                                on_cancel=move |()| asks_delete.set(None)
-                            />
-                        }
-                    })
-            }}
+            <ContactDialogs ask=ask id=id job=job on_deleted=|()| () />
         </li>
     }
 }

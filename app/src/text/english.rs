@@ -115,6 +115,7 @@ pub static ENGLISH: Text = Text {
     another_letter: "Write another letter",
     needs_letter: "Your letter is still empty. Write a line or two first.",
     needs_name: "Please write your name, so that they know who it is from.",
+    name_too_long: "This name is too long. Please shorten it a little.",
 
     invite_link: "Invite link",
     invite_qr: "Invite QR code",
@@ -338,6 +339,7 @@ pub static ENGLISH: Text = Text {
     language: "Language",
     contacts: "Contacts",
     no_contacts: "Nobody yet.",
+    safety_code_named: |name| format!("Safety code with {name}"),
     block_named: |name| format!("Block {name}"),
     delete_named: |name| format!("Delete {name}"),
     danger: "Leave no trace",

@@ -116,6 +116,7 @@ pub struct Text {
     pub another_letter: &'static str,
     pub needs_letter: &'static str,
     pub needs_name: &'static str,
+    pub name_too_long: &'static str,
 
     // A link.
     pub invite_link: &'static str,
@@ -300,6 +301,7 @@ pub struct Text {
     pub language: &'static str,
     pub contacts: &'static str,
     pub no_contacts: &'static str,
+    pub safety_code_named: fn(&str) -> String,
     pub block_named: fn(&str) -> String,
     pub delete_named: fn(&str) -> String,
     pub danger: &'static str,

@@ -369,6 +369,23 @@ impl Conversation {
                 self.show_row(&row, MessageState::Delivered);
             }
         }
+        if receipt.stream == self.local.out_stream {
+            self.number_anew(cx);
+        }
+    }
+
+    /// What answered a link keeps its place in the stream that was then, as its bytes do. Receipts are for
+    /// the stream of now: for one, it needs a place in this. The other side knows it by its id.
+    fn number_anew(&mut self, cx: &mut Cx) {
+        let of_before = |row: &OutRecord| {
+            row.stream != self.local.out_stream && row.sent_at.is_some() && !row.join && !row.has_failed()
+        };
+        let rows = self.outbox.iter().filter(|(_, row)| of_before(row));
+        let rows: Vec<(u64, OutRecord)> = rows.map(|(n, row)| (*n, row.clone())).collect();
+        for (n, row) in rows {
+            self.delete_out(cx, n);
+            self.push_out(cx, row.anew());
+        }
     }
 
     /// Whether a receipt is for what we sent. In an old profile that was put back it may be for what

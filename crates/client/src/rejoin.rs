@@ -152,13 +152,18 @@ impl Conversation {
     /// Takes the re-join that waited, if its time has come.
     pub fn take_asked(&mut self, cx: &mut Cx, me: &SimState) {
         if self.asked_due().is_some_and(|due| due <= cx.now)
-            && let Some(asked) = self.asked.take()
+            && let Some(asked) = self.forget_asked(cx)
+            && asked.number > self.contact.rejoin_seen
+            && !self.contact.blocked
         {
-            cx.out.changes.delete(key(table::REJOINS, &[&self.id]));
-            if asked.number > self.contact.rejoin_seen && !self.contact.blocked {
-                self.take_rejoin(cx, me, &asked);
-            }
+            self.take_rejoin(cx, me, &asked);
         }
+    }
+
+    fn forget_asked(&mut self, cx: &mut Cx) -> Option<AskedRejoin> {
+        let asked = self.asked.take()?;
+        cx.out.changes.delete(key(table::REJOINS, &[&self.id]));
+        Some(asked)
     }
 
     fn take_rejoin(&mut self, cx: &mut Cx, me: &SimState, asked: &AskedRejoin) {
@@ -210,6 +215,8 @@ impl Conversation {
         match joined {
             Ok(group) if group.peer_sim() == self.contact.sim_key => {
                 self.heard(cx);
+                // Who made this group asked for none that came before it any more.
+                self.forget_asked(cx);
                 self.begin_group(cx, route, group, None);
                 self.add_note(cx, ContentRecord::RejoinedHere);
             }

@@ -195,6 +195,30 @@ fn what_is_written_offline_is_sent_later() {
 }
 
 #[test]
+fn an_answer_that_is_sent_once_more_is_delivered() {
+    // With one and the other kept in one batch, and in two.
+    for seed in 0..8 {
+        let mut world = World::new(370 + seed, 2);
+        let link = world.invite(0, "Person 0", Some("Dear friend")).unwrap();
+        world.settle();
+        world.set_offline(0, true);
+        let letter = world.open(1, &link).unwrap();
+        world.reply(1, &letter, "Person 1", "Hello back").unwrap();
+        world.settle();
+        // The server came back from an older copy, and says so: what has no receipt goes out again.
+        let then = world.relay.backup();
+        world.relay.roll_back(then, true);
+        world.cut(1);
+        world.say(1, "Person 0", "and more");
+        world.settle();
+        world.set_offline(0, false);
+        world.settle();
+        assert_eq!(world.texts(0, "Person 1", false), ["Hello back", "and more"]);
+        world.assert_delivered(1, "Person 0");
+    }
+}
+
+#[test]
 fn a_blocked_contact_does_not_get_through() {
     let mut world = World::new(9, 2);
     world.meet(0, 1);

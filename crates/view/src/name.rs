@@ -31,6 +31,26 @@ pub fn checked(name: &str) -> Option<&str> {
     good.then_some(name)
 }
 
+/// A name out of what a person typed: marks of direction, which come along with pasted text, are left
+/// out of it.
+pub fn typed(text: &str) -> Result<String, NameError> {
+    let kept: String = text.chars().filter(|c| !misleads(*c)).collect();
+    match checked(&kept) {
+        Some(name) => Ok(name.to_owned()),
+        None if kept.trim().len() > NAME_MAX => Err(NameError::TooLong),
+        None => Err(NameError::Empty),
+    }
+}
+
+/// Why a text is no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameError {
+    /// Nothing of it is to be seen.
+    Empty,
+    /// Longer than [`NAME_MAX`] bytes.
+    TooLong,
+}
+
 /// A name that somebody else gave, as it is shown: without what misleads, cut to [`NAME_MAX`] bytes,
 /// and [`UNNAMED`] if nothing is left.
 pub fn cleaned(name: &str) -> String {
@@ -66,6 +86,15 @@ mod tests {
             assert_eq!(checked(bad), None, "{bad:?}");
         }
         assert_eq!(checked(&"x".repeat(NAME_MAX + 1)), None);
+    }
+
+    #[test]
+    fn what_is_typed_loses_its_marks() {
+        assert_eq!(typed(" \u{200f}שרה\u{200f} "), Ok("שרה".into()));
+        assert_eq!(typed("Ada\nBob"), Ok("AdaBob".into()));
+        assert_eq!(typed("\u{202e}"), Err(NameError::Empty));
+        assert_eq!(typed("  "), Err(NameError::Empty));
+        assert_eq!(typed(&"名".repeat(NAME_MAX / 2)), Err(NameError::TooLong));
     }
 
     #[test]

@@ -15,12 +15,15 @@ pub fn check(cast: &mut Cast, kind: Kind) {
                 let shown = cast.shown(d, p);
                 nothing_twice(&shown);
                 nothing_forged(cast, p, q, &shown);
-                in_order(cast, p, q, &shown, kind);
-                // A profile of before misses what it had received since, and does not know what it said.
+                // A profile of before misses what it had received since, does not know what it said, and uses
+                // keys once more: until that is noticed it may say something that is read, after something
+                // that is not.
                 let put_back = [p, q]
                     .iter()
                     .any(|who| cast.shown_before.contains_key(&(*who, *who)));
-                if kind.is_honest() && !put_back {
+                let honest = kind.is_honest() && !put_back;
+                in_order(cast, p, q, &shown, honest);
+                if honest {
                     nothing_to_notice(&shown, kind);
                 }
             }
@@ -58,7 +61,7 @@ fn nothing_forged(cast: &Cast, from: usize, to: usize, shown: &[MessageView]) {
 
 /// What one device has sent is shown in its order. Where something was lost and came again, a gap
 /// or new keys are shown before it.
-fn in_order(cast: &Cast, from: usize, to: usize, shown: &[MessageView], kind: Kind) {
+fn in_order(cast: &Cast, from: usize, to: usize, shown: &[MessageView], honest: bool) {
     let places: BTreeMap<&str, (usize, usize)> = cast
         .said
         .iter()
@@ -77,8 +80,8 @@ fn in_order(cast: &Cast, from: usize, to: usize, shown: &[MessageView], kind: Ki
             continue;
         };
         let last = last.entry(*device).or_insert(*place);
-        if kind.is_honest() || !explained {
-            assert!(place >= last, "{text:?} is out of order");
+        if honest || !explained {
+            assert!(place >= last, "{text:?} is out of order\n{}", brief(shown));
         }
         *last = (*last).max(*place);
     }
@@ -88,7 +91,7 @@ fn in_order(cast: &Cast, from: usize, to: usize, shown: &[MessageView], kind: Ki
 fn nothing_to_notice(shown: &[MessageView], kind: Kind) {
     for note in shown.iter().filter_map(note_of) {
         let new_keys = matches!(note, Note::Rejoined | Note::RejoinedHere);
-        assert!(kind.devices && new_keys, "{note:?}");
+        assert!(kind.devices && new_keys, "{note:?}\n{}", brief(shown));
     }
 }
 
