@@ -189,6 +189,11 @@ impl Cast {
         }
     }
 
+    /// Whether one of the person's devices went back to what it was.
+    pub fn was_put_back(&self, person: usize) -> bool {
+        self.shown_before.contains_key(&(person, person))
+    }
+
     /// A person takes the SIM back to the device in their hand, where the page says that they have to.
     pub fn take_back(&mut self, person: usize) {
         let d = self.people[person].active;
