@@ -147,15 +147,23 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The first answer in what came: a request that was bent may be two for the server.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
-        Some(Self {
+        let mut answer = Self {
             status,
             head: head.to_owned(),
             body: body.to_owned(),
-        })
+        };
+        let length = answer
+            .header("content-length")
+            .and_then(|length| length.parse().ok());
+        if let Some(length) = length.filter(|length| answer.body.is_char_boundary(*length)) {
+            answer.body.truncate(length);
+        }
+        Some(answer)
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
