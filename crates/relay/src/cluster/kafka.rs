@@ -155,17 +155,20 @@ pub(crate) struct NotTaken;
 
 type Producing = ThreadedProducer<Deliveries>;
 
-/// One way into the log: a producer with connections of its own, replaced when it will not recover.
+/// One way into the log: a producer with connections of its own, replaced when it has met an error that
+/// it cannot get over.
 struct Lane {
     config: ClientConfig,
+    deliveries: Deliveries,
     producer: RwLock<Producing>,
 }
 
 impl Lane {
     fn open(config: ClientConfig, deliveries: &Deliveries) -> Result<Self, Rd> {
-        let producer = ThreadedProducer::from_config_and_context(&config, deliveries.another())?;
+        let producer = ThreadedProducer::from_config_and_context(&config, deliveries.clone())?;
         Ok(Self {
             config,
+            deliveries: deliveries.clone(),
             producer: RwLock::new(producer),
         })
     }
@@ -184,36 +187,28 @@ impl Lane {
             }
         };
         if refused.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.replace(|producer| producer.client().fatal_error().is_some());
+            self.replace();
         }
         Err(NotTaken)
     }
 
-    /// Replaces a producer that takes nothing any more, unless another one has come meanwhile.
-    fn replace(&self, hopeless: impl Fn(&Producing) -> bool) {
+    /// A producer that has met a fatal error takes nothing ever again.
+    fn replace(&self) {
         let mut current = self.producer.write();
-        if !hopeless(&current) {
+        let Some((code, reason)) = current.client().fatal_error() else {
             return;
-        }
-        let error = current.client().fatal_error();
-        tracing::error!(?error, "a producer ended; a new one begins");
-        let deliveries = current.context().another();
-        match ThreadedProducer::from_config_and_context(&self.config, deliveries) {
+        };
+        tracing::error!(%code, reason, "the producer ended; a new one begins");
+        match ThreadedProducer::from_config_and_context(&self.config, self.deliveries.clone()) {
             Ok(fresh) => {
                 let before = std::mem::replace(&mut *current, fresh);
                 drop(current);
-                // Senders are told of what it had, and it is waited for until it has ended.
+                // It answers senders of what it had, and is waited for until it has ended.
                 std::thread::spawn(move || drop(before));
             }
             Err(error) => tracing::error!(error = one_line(&error), "no new producer"),
         }
     }
-}
-
-/// Whether a producer is stuck: the log did not take what it was handed after the broker could be used, nor
-/// anything later. (An envelope handed over before may have run out of its time without the broker.)
-fn is_stuck(failed: Option<Instant>, usable_since: Instant) -> bool {
-    failed.is_some_and(|handed_over| handed_over > usable_since)
 }
 
 /// The log.
@@ -250,6 +245,10 @@ impl Kafka {
             .set("bootstrap.servers", &config.brokers)
             .set("client.id", format!("rly-server-{node}"))
             .set("socket.nagle.disable", "true")
+            // While an answer about a topic's leaders is missing they are not asked for again, up to this
+            // (a minute otherwise). One that was lost left all envelopes of its producer waiting for so long,
+            // after a broker had paused for three seconds.
+            .set("socket.timeout.ms", "5000")
             .set("reconnect.backoff.ms", "100")
             .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false");
@@ -304,16 +303,6 @@ impl Kafka {
             }
         };
         lane.produce(one)
-    }
-
-    /// Replaces what is stuck although the broker can be used since then.
-    fn mend(&self, usable_since: Instant) {
-        for lane in &self.lanes {
-            let is_stuck = |producer: &Producing| is_stuck(producer.context().failed(), usable_since);
-            if is_stuck(&lane.producer.read()) {
-                lane.replace(is_stuck);
-            }
-        }
     }
 
     /// Waits until nothing is on its way, but not for ever.
@@ -386,7 +375,6 @@ fn for_hints(common: &ClientConfig) -> ClientConfig {
 /// Asks the broker how it is, and trims the log behind what is stored, until the relay stops.
 pub(super) async fn look_after(engine: Arc<Engine>, cluster: Arc<super::Cluster>) {
     let (mut turns, mut trimmed) = (0_u32, std::collections::HashMap::new());
-    let mut usable_since = None;
     let stopping = engine.stopping.clone();
     while stopping
         .run_until_cancelled(tokio::time::sleep(LOOK))
@@ -396,10 +384,6 @@ pub(super) async fn look_after(engine: Arc<Engine>, cluster: Arc<super::Cluster>
         let asked = cluster.clone();
         let checked = tokio::task::spawn_blocking(move || asked.kafka.check()).await;
         let failure = checked.unwrap_or_else(|error| Err(error.to_string())).err();
-        match &failure {
-            Some(_) => usable_since = None,
-            None => cluster.kafka.mend(*usable_since.get_or_insert_with(Instant::now)),
-        }
         let before = std::mem::replace(&mut *cluster.broker.lock(), failure.clone());
         match (before, failure) {
             (None, Some(reason)) => tracing::error!(reason, "the broker cannot be used"),

@@ -2,7 +2,7 @@
 
 use super::{Pending, one_line};
 use crate::{Refusal, metrics::Counters};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use rdkafka::{
     ClientContext, Message,
     config::RDKafkaLogLevel,
@@ -10,7 +10,7 @@ use rdkafka::{
     error::KafkaError as Rd,
     producer::{DeliveryResult, ProducerContext},
 };
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 /// Where librdkafka's own words go. It names brokers, topics and partitions, never a record.
 fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -42,28 +42,12 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 /// Answers senders.
-#[derive(Default)]
-pub(crate) struct Deliveries {
-    counters: Arc<RwLock<Option<Arc<Counters>>>>,
-    failed: Mutex<Option<Instant>>,
-}
+#[derive(Clone, Default)]
+pub(crate) struct Deliveries(Arc<RwLock<Option<Arc<Counters>>>>);
 
 impl Deliveries {
-    /// For one more producer.
-    pub fn another(&self) -> Self {
-        Self {
-            counters: self.counters.clone(),
-            failed: Mutex::default(),
-        }
-    }
-
     pub fn count_with(&self, counters: Arc<Counters>) {
-        *self.counters.write() = Some(counters);
-    }
-
-    /// When the last envelope was handed over that the log did not take. None: it took one since.
-    pub fn failed(&self) -> Option<Instant> {
-        *self.failed.lock()
+        *self.0.write() = Some(counters);
     }
 }
 
@@ -84,14 +68,13 @@ impl ProducerContext for Deliveries {
         let Pending::Envelope { reply, since } = *pending else {
             return;
         };
-        let counters = self.counters.read();
+        let counters = self.0.read();
         match result {
             Ok(record) => {
                 if let Some(counters) = &*counters {
                     counters.published(since.elapsed());
                 }
                 debug_assert!(record.offset() >= 0);
-                *self.failed.lock() = None;
                 reply.done();
             }
             Err((error, _)) => {
@@ -99,7 +82,6 @@ impl ProducerContext for Deliveries {
                     Counters::count(&counters.publish_failures);
                 }
                 tracing::debug!(error = one_line(error), "the log did not take an envelope");
-                *self.failed.lock() = Some(since);
                 reply.refuse(&Refusal::unavailable());
             }
         }
