@@ -52,6 +52,8 @@ struct Line {
     again: AtomicU32,
     /// How often somebody was told to try again.
     refused: AtomicU32,
+    /// Where its writer is, and what it was told last.
+    told: Mutex<(String, Option<ErrorCode>)>,
 }
 
 /// Everybody who writes and reads.
@@ -121,6 +123,7 @@ async fn write(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
             }
             continue;
         };
+        *line.told.lock().unwrap() = (open.socket.origin.clone(), None);
         loop {
             if stop.load(SeqCst) {
                 return;
@@ -142,6 +145,7 @@ async fn write(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
                 Ok(Some(ServerFrame::Done { req })) => {
                     assert_eq!(req, n);
                     line.confirmed.store(n, SeqCst);
+                    line.told.lock().unwrap().1 = None;
                 }
                 Ok(Some(ServerFrame::Error {
                     code, retry_after, ..
@@ -151,6 +155,7 @@ async fn write(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
                     assert!(later.contains(&code), "{code:?}");
                     assert!(retry_after > 0, "{code:?} without a time to wait");
                     line.refused.fetch_add(1, SeqCst);
+                    line.told.lock().unwrap().1 = Some(code);
                     sleep(Duration::from_millis(100)).await;
                 }
                 Ok(Some(ServerFrame::Goodbye { .. }) | None) | Err(_) => continue 'connect,
@@ -271,6 +276,7 @@ impl Load {
                 shown: AtomicU32::new(0),
                 again: AtomicU32::new(0),
                 refused: AtomicU32::new(0),
+                told: Mutex::default(),
             }));
         }
         load
@@ -326,10 +332,20 @@ impl Load {
             }
         };
         if timeout(NEVER, reached).await.is_err() {
-            let state: Vec<_> = (self.lines.iter())
-                .map(|line| (line.confirmed.load(SeqCst), line.shown.load(SeqCst)))
-                .collect();
-            panic!("{what}: no progress. Confirmed and shown: {state:?}, wanted {goals:?}");
+            let late = |(line, goal): &(&Arc<Line>, &u32)| line.shown.load(SeqCst) < **goal;
+            let state = |(line, goal): (&Arc<Line>, &u32)| {
+                let (confirmed, shown) = (line.confirmed.load(SeqCst), line.shown.load(SeqCst));
+                let (at, told) = line.told.lock().unwrap().clone();
+                // The same for the same partition, whose number is this one's rest.
+                let place = line.mailbox.queue.0[7];
+                format!(
+                    "\n  line {} at {place}: {shown} of {goal} shown, {confirmed} confirmed; \
+                     its writer is at {at} and was told {told:?}",
+                    line.number
+                )
+            };
+            let lines = self.lines.iter().zip(&goals).filter(late).map(state);
+            panic!("{what}: no progress:{}", lines.collect::<String>());
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::ground::Ground;
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
+    admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier},
     client::DefaultClientContext,
 };
 use std::process::Command;
@@ -16,17 +16,20 @@ pub fn sql(url: &str, text: &str) {
     assert!(done.success());
 }
 
-/// What is not named goes back to its default.
-async fn set_topic(ground: &Ground, topic: &str, settings: &[(&str, &str)]) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+fn admin(ground: &Ground) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new()
         .set("bootstrap.servers", &ground.kafka.address)
         .create()
-        .unwrap();
+        .unwrap()
+}
+
+/// What is not named goes back to its default.
+async fn set_topic(ground: &Ground, topic: &str, settings: &[(&str, &str)]) {
     let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
     for (name, value) in settings {
         change = change.set(name, value);
     }
-    let changed = admin
+    let changed = admin(ground)
         .alter_configs([&change], &AdminOptions::new())
         .await
         .unwrap();
@@ -102,6 +105,16 @@ async fn mistakes_stop_the_start_with_one_line_and_code_2() {
         command.env("RLY_KAFKA_PREFIX", "another");
     });
     assert!(line.contains("belongs to the log"), "{line}");
+
+    // Somebody has enlarged the topic: mailboxes would change their partitions.
+    let larger = NewPartitions::new(&topic, 9);
+    let made = admin(&ground)
+        .create_partitions([&larger], &AdminOptions::new())
+        .await
+        .unwrap();
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let line = place.refused(|_| {});
+    assert!(line.contains("has 9 partitions"), "{line}");
 
     let database = place.option("RLY_DATABASE_URL");
     sql(

@@ -208,49 +208,39 @@ pub struct Server {
 impl Server {
     pub fn of(mut command: Command) -> Self {
         let mut process = command.spawn().unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(process.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        let origin = line
-            .trim_end()
-            .strip_prefix("Rly Chat is ready: ")
-            .unwrap_or_else(|| {
-                let mut said = String::new();
-                process
-                    .stderr
-                    .as_mut()
-                    .unwrap()
-                    .read_to_string(&mut said)
-                    .unwrap();
-                panic!("not ready: {said}")
-            });
-        let mut log = BufReader::new(process.stderr.take().unwrap());
-        let (mut said, mut line) = (String::new(), String::new());
-        while !line.contains("admin=") {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).unwrap(), 0);
-            said.push_str(&line);
-        }
-        let admin = line
-            .split("admin=")
-            .nth(1)
-            .unwrap()
-            .split_whitespace()
-            .next()
-            .unwrap();
         // Whoever does not read a pipe blocks its writer.
-        let said = Arc::new(Mutex::new(said.into_bytes()));
-        let into = said.clone();
-        std::thread::spawn(move || {
+        let said = Arc::<Mutex<Vec<u8>>>::default();
+        let (into, mut log) = (said.clone(), process.stderr.take().unwrap());
+        let listening = std::thread::spawn(move || {
             let mut part = [0; 8192];
             while let Ok(n @ 1..) = log.read(&mut part) {
                 into.lock().unwrap().extend_from_slice(&part[..n]);
             }
         });
+        let text = || String::from_utf8_lossy(&said.lock().unwrap()).into_owned();
+        let mut line = String::new();
+        let mut out = BufReader::new(process.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let Some(origin) = line.trim_end().strip_prefix("Rly Chat is ready: ") else {
+            process.wait().unwrap();
+            listening.join().unwrap();
+            panic!("not ready: {}", text());
+        };
+        let admin = loop {
+            // Told before, but what is told comes another way.
+            let ended = listening.is_finished();
+            let said = text();
+            let rest = said.split_once("admin=").map(|(_, rest)| rest);
+            match rest.and_then(|rest| rest.split_once(char::is_whitespace)) {
+                Some((admin, _)) => break admin.to_owned(),
+                None => assert!(!ended, "it does not say where it is: {said}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
         std::thread::spawn(move || io::copy(&mut out, &mut io::sink()));
         Self {
             origin: origin.into(),
-            admin: admin.into(),
+            admin,
             process,
             said,
         }

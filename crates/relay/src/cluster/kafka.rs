@@ -200,7 +200,12 @@ impl Lane {
         };
         tracing::error!(%code, reason, "the producer ended; a new one begins");
         match ThreadedProducer::from_config_and_context(&self.config, self.deliveries.clone()) {
-            Ok(fresh) => *current = fresh,
+            Ok(fresh) => {
+                let before = std::mem::replace(&mut *current, fresh);
+                drop(current);
+                // It answers senders of what it had, and is waited for until it has ended.
+                std::thread::spawn(move || drop(before));
+            }
             Err(error) => tracing::error!(error = one_line(&error), "no new producer"),
         }
     }
@@ -240,6 +245,10 @@ impl Kafka {
             .set("bootstrap.servers", &config.brokers)
             .set("client.id", format!("rly-server-{node}"))
             .set("socket.nagle.disable", "true")
+            // While an answer about a topic's leaders is missing they are not asked for again, up to this
+            // (a minute otherwise). One that was lost left all envelopes of its producer waiting for so long,
+            // after a broker had paused for three seconds.
+            .set("socket.timeout.ms", "5000")
             .set("reconnect.backoff.ms", "100")
             .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false");

@@ -1,3 +1,5 @@
+mod nodes;
+
 use super::*;
 use rly_protocol::{
     RoomId,
@@ -486,7 +488,7 @@ async fn only_the_creator_ends_a_room_for_all() {
 
 #[tokio::test]
 async fn a_room_ends_when_it_is_idle_and_when_its_life_is_over() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let ada = new_key();
     server
         .room_of(
@@ -530,7 +532,7 @@ async fn a_room_ends_when_it_is_idle_and_when_its_life_is_over() {
 
 #[tokio::test]
 async fn a_late_joiner_gets_the_history_and_no_more() {
-    let server = Server::memory().await;
+    let server = Server::any().await;
     let ada = new_key();
     server
         .room_of(&ada, ROOM, RoomLimits { history: 5, ..LIMITS })
