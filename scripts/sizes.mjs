@@ -16,13 +16,20 @@ const page = (at) => [
   ...["style.css", "boot.js", "app.js", "app.wasm"].map(file),
   ...["favicon.svg", "manifest.webmanifest"].map(file),
 ];
+// What the pages of the messenger and those of rooms both need.
+const shared = "shared.wasm" in files ? ["shared.wasm"] : [];
 const budgets = [
   ["Letter page", 207_000, page("/letter")],
   ["Link page", 207_000, page("/i")],
   [
     "Messenger, worker included",
     647_000,
-    [...page("/chat"), ...["messenger.wasm", "worker.js", "worker.wasm"].map(file)],
+    [...page("/chat"), ...["messenger.wasm", ...shared, "worker.js", "worker.wasm"].map(file)],
+  ],
+  [
+    "Room, worker included",
+    400_000,
+    [...page("/r"), ...["rooms.wasm", ...shared, "room-worker.js", "room-worker.wasm"].map(file)],
   ],
 ];
 

@@ -1,7 +1,7 @@
 #[cfg(feature = "hydrate")]
-use crate::pages::messenger::NotLoaded;
+use crate::pages::later::NotLoaded;
 use crate::{
-    pages::{self, ChatPage, Letter, NotFound, Open, SettingsPage, Start},
+    pages::{self, ChatPage, Letter, NotFound, Open, RoomPage, RoomsPage, SettingsPage, Start},
     state::Messenger,
     text::Language,
 };
@@ -70,6 +70,8 @@ pub fn App() -> impl IntoView {
                             <Route path=path!("/i") view=Open />
                             <Route path=path!("/chat") view=ChatPage />
                             <Route path=path!("/settings") view=SettingsPage />
+                            <Route path=path!("/r") view=RoomPage />
+                            <Route path=path!("/rooms") view=RoomsPage />
                         </FlatRoutes>
                     </Router>
                 }
@@ -84,11 +86,11 @@ pub fn App() -> impl IntoView {
 /// [`NotLoaded`], when a part of this page cannot be loaded.
 #[cfg(feature = "hydrate")]
 pub async fn hydrate(platform: std::rc::Rc<dyn crate::platform::Platform>) -> Result<(), NotLoaded> {
-    if location()
-        .pathname()
-        .is_ok_and(|path| pages::messenger::has(&path))
-    {
+    let path = location().pathname().unwrap_or_default();
+    if pages::messenger::has(&path) {
         pages::messenger::load().await?;
+    } else if pages::rooms::has(&path) {
+        pages::rooms::load().await?;
     }
     leptos::mount::hydrate_body(move || {
         provide_context(crate::state::Port::new(platform));

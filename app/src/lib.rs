@@ -26,6 +26,6 @@ pub use app::App;
 #[cfg(feature = "hydrate")]
 pub use app::hydrate;
 #[cfg(feature = "hydrate")]
-pub use pages::messenger::NotLoaded;
+pub use pages::later::NotLoaded;
 #[cfg(feature = "ssr")]
 pub use shell::{Assets, shell};

@@ -20,6 +20,10 @@ pub struct Assets {
     pub worker_js: String,
     /// The worker's wasm.
     pub worker_wasm: String,
+    /// The script of the worker for rooms.
+    pub rooms_js: String,
+    /// The wasm of the worker for rooms.
+    pub rooms_wasm: String,
     /// The style sheet.
     pub style: String,
     /// The icon.
@@ -37,6 +41,8 @@ pub fn shell(assets: Assets) -> impl IntoView {
             data-app-wasm=assets.app_wasm.clone()
             data-worker=assets.worker_js
             data-worker-wasm=assets.worker_wasm
+            data-rooms=assets.rooms_js
+            data-rooms-wasm=assets.rooms_wasm
         >
             <head>
                 <meta charset="utf-8" />
@@ -79,6 +85,8 @@ mod tests {
             app_wasm: file("app.wasm"),
             worker_js: file("worker.js"),
             worker_wasm: file("worker.wasm"),
+            rooms_js: file("room-worker.js"),
+            rooms_wasm: file("room-worker.wasm"),
             style: file("style.css"),
             icon: file("favicon.svg"),
         };
@@ -104,6 +112,8 @@ mod tests {
                 "/settings",
                 ["Look", "Language", "Delete everything in this browser"],
             ),
+            ("/r", ["<main", "A room</h1>", "Loading"]),
+            ("/rooms", ["<main", "Make a room</h1>", "Create room"]),
             ("/-", ["Nothing here", "does not exist", "To the start"]),
         ] {
             let page = render(path);
@@ -116,7 +126,7 @@ mod tests {
 
     #[test]
     fn nothing_is_inline_and_nothing_alarms() {
-        for path in ["/", "/letter", "/i", "/chat", "/settings", "/-"] {
+        for path in ["/", "/letter", "/i", "/chat", "/settings", "/r", "/rooms", "/-"] {
             let page = render(path);
             assert!(!page.contains("style=") && !page.contains("<style"), "{path}");
             assert_eq!(page.matches("<script").count(), 1, "{path}");

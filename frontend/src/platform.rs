@@ -1,21 +1,23 @@
 //! The browser, as the pages see it.
 
-use crate::{checks, opening, saving, worker_link::WorkerLink};
-use rly_app::platform::{Lack, LocalFuture, OpenError, Opened, Platform};
-use rly_browser::{clock, random};
+use crate::{checks, opening, rooms, saving, worker_link::WorkerLink};
+use rly_app::platform::{Lack, LocalFuture, OpenError, Opened, Platform, Rooms};
+use rly_browser::{clock, random, talk::MessengerTalk};
 use rly_protocol::{Timestamp, to_base64url};
 use rly_view::{Answer, Command, Failure, FromWorker, Link};
 use std::rc::Rc;
 
 /// The browser.
 pub(crate) struct BrowserPlatform {
-    worker: WorkerLink,
+    worker: WorkerLink<MessengerTalk>,
+    rooms: rooms::Port,
 }
 
 impl BrowserPlatform {
-    pub(crate) fn new(worker_url: String) -> Self {
+    pub(crate) fn new(worker_url: String, rooms_url: String) -> Self {
         Self {
             worker: WorkerLink::new(worker_url),
+            rooms: rooms::Port::new(rooms_url),
         }
     }
 }
@@ -31,6 +33,10 @@ impl Platform for BrowserPlatform {
 
     fn listen(&self, on: Rc<dyn Fn(FromWorker)>) {
         self.worker.listen(on);
+    }
+
+    fn rooms(&self) -> LocalFuture<Option<Rc<dyn Rooms>>> {
+        Box::pin(self.rooms.get())
     }
 
     fn open(&self, link: Link) -> LocalFuture<Result<Opened, OpenError>> {

@@ -1,10 +1,12 @@
 //! The pages, one for each path.
 
 mod chat;
+pub mod later;
 mod letter;
 pub mod messenger;
 mod not_found;
 mod open;
+pub mod rooms;
 mod settings;
 mod start;
 
@@ -12,6 +14,7 @@ pub use letter::Letter;
 pub use messenger::{ChatPage, SettingsPage};
 pub use not_found::NotFound;
 pub use open::Open;
+pub use rooms::{RoomPage, RoomsPage};
 pub use start::Start;
 
 use leptos::prelude::*;

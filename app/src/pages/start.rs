@@ -58,6 +58,9 @@ pub fn Start() -> impl IntoView {
                         >
                             {t.import_sim}
                         </button>
+                        <a class="button quiet" href="/rooms">
+                            {t.make_room}
+                        </a>
                     </div>
                     <p class="hint">{t.start_sim_hint}</p>
                 </div>

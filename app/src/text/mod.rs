@@ -2,8 +2,11 @@
 //! does not compile.
 
 mod english;
+mod rooms;
 
 pub use english::ENGLISH;
+
+pub use rooms::room_text;
 
 use crate::{api::ApiError, browser::Setting};
 use leptos::prelude::*;
@@ -94,6 +97,7 @@ pub struct Text {
     pub create_sim: &'static str,
     pub import_sim: &'static str,
     pub to_chats: &'static str,
+    pub make_room: &'static str,
     pub start_sim_hint: &'static str,
     pub steps_title: &'static str,
     pub steps: [(&'static str, &'static str); 3],

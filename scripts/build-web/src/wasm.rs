@@ -63,6 +63,12 @@ pub const WORKER: Package = Package {
     package: "rly-worker",
     splits: false,
 };
+/// What its worker for rooms loads.
+pub const ROOM_WORKER: Package = Package {
+    name: "room-worker",
+    package: "rly-room-worker",
+    splits: false,
+};
 /// What runs the test vectors in a browser. Nobody serves it.
 pub const VECTORS: Package = Package {
     name: "vectors",
@@ -127,9 +133,9 @@ pub fn build(target: &Path, package: &Package, dev: bool) -> Result<Built, Build
         bind(&main, &folder, name, dev)?;
         finish(&folder.join(format!("{name}_bg.wasm")), &file(name), dev)?;
         for part in split.iter().flat_map(|split| &split.parts) {
-            let bare = apart.join(format!("{part}.wasm"));
-            error::write(&bare, &parse(name, &split::part(&apart, part), dev)?.emit_wasm())?;
-            finish(&bare, &file(part), dev)?;
+            let bare = apart.join(format!("{}.wasm", part.name));
+            error::write(&bare, &parse(name, &part.path(&apart), dev)?.emit_wasm())?;
+            finish(&bare, &file(&part.name), dev)?;
         }
         error::write(&stamp, &inputs)?;
     }
@@ -137,7 +143,7 @@ pub fn build(target: &Path, package: &Package, dev: bool) -> Result<Built, Build
     Ok(Built {
         wasm: error::read(&file(name))?,
         parts: parts
-            .map(|part| Ok((part.clone(), error::read(&file(part))?)))
+            .map(|part| Ok((part.name.clone(), error::read(&file(&part.name))?)))
             .collect::<Result<_, BuildError>>()?,
         name,
         glue: String::from_utf8_lossy(&error::read(&folder.join(format!("{name}.js")))?).into_owned(),

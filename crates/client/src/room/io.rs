@@ -52,6 +52,8 @@ pub enum RoomInput {
     },
     /// The time asked for has come.
     Timer,
+    /// The network came back, or somebody looks: a connection that waits is tried at once.
+    Wake,
 }
 
 /// What the adapter of a room has to do.
