@@ -444,11 +444,9 @@ async fn two_people_keep_each_other_as_contacts() {
     };
     assert_eq!(person, b);
     let invite = Some("https://rly.example/i#invite".to_owned());
-    let made = RoomInput::InviteMade {
-        person,
-        link: invite.clone(),
-    };
-    ada.input(&server, made).await;
+    let (room, link) = (String::new(), invite.clone());
+    let made = RoomCommand::InviteMade { room, person, link };
+    ada.command(&server, made).await.unwrap();
     // Ada's ask, the link and this go out one after the other, each when the one before is confirmed: what
     // she does not read nobody sends for her.
     ada.say(&server, "done").await.unwrap();
@@ -460,11 +458,13 @@ async fn two_people_keep_each_other_as_contacts() {
         panic!("no link")
     };
     assert_eq!((person, Some(link)), (a, invite));
-    let made = RoomInput::ContactMade {
+    let (room, conversation) = (String::new(), Some("c".into()));
+    let made = RoomCommand::ContactMade {
+        room,
         person,
-        conversation: Some("c".into()),
+        conversation,
     };
-    bob.input(&server, made).await;
+    bob.command(&server, made).await.unwrap();
     assert_eq!(
         (state(&bob.room, a), state(&ada.room, b)),
         (RoomContact::Kept, RoomContact::Kept)

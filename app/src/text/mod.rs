@@ -6,7 +6,7 @@ mod rooms;
 
 pub use english::ENGLISH;
 
-pub use rooms::room_text;
+pub use rooms::{named, room_text};
 
 use crate::{api::ApiError, browser::Setting};
 use leptos::prelude::*;

@@ -86,6 +86,16 @@ pub struct RoomText {
     pub counted: fn(usize, usize) -> String,
     pub over: fn(usize) -> String,
 
+    // Staying in contact.
+    pub keep: &'static str,
+    pub keep_lead: &'static str,
+    pub keep_asked: &'static str,
+    pub keep_agreed: &'static str,
+    pub kept: &'static str,
+    pub contact: &'static str,
+    pub asks: fn(&str, u16) -> String,
+    pub refuse: &'static str,
+
     // Afterwards.
     pub ended_title: &'static str,
     pub ended_why: fn(Option<RoomEndView>) -> &'static str,
@@ -98,7 +108,7 @@ pub struct RoomText {
 }
 
 /// A name with its number, each isolated: a name may run from right to left.
-fn named(name: &str, number: u16) -> String {
+pub fn named(name: &str, number: u16) -> String {
     match number {
         0 | 1 => format!("\u{2068}{name}\u{2069}"),
         n => format!("\u{2068}{name}\u{2069} {n}"),
@@ -206,6 +216,16 @@ static ENGLISH: RoomText = RoomText {
             thousands(n)
         ),
     },
+
+    keep: "Keep as contact",
+    keep_lead: "If both of you want it, you can write to each other when the room is gone. Your SIM is used for \
+                it, or made if you have none.",
+    keep_asked: "You have asked. It happens as soon as they want it too.",
+    keep_agreed: "Both of you want it. The link is on its way.",
+    kept: "You find each other in your chats.",
+    contact: "contact",
+    asks: |name, number| format!("{} would like to stay in contact.", named(name, number)),
+    refuse: "No, thank you",
 
     ended_title: "This room has ended",
     ended_why: |why| match why {

@@ -214,8 +214,6 @@ impl Room {
             RoomInput::SocketFrame(message) => self.frame(cx, message),
             RoomInput::SocketClosed => self.lost(cx),
             RoomInput::Signed { n, signature } => self.signed(cx, n, signature),
-            RoomInput::InviteMade { person, link } => self.invite_made(cx, person, link),
-            RoomInput::ContactMade { person, conversation } => self.contact_made(cx, person, conversation),
             RoomInput::Timer => self.timer(cx),
             RoomInput::Wake => self.wake(cx),
         }
@@ -267,6 +265,16 @@ impl Room {
             }),
             RoomCommand::Wake => {
                 self.wake(cx);
+                Ok(RoomAnswer::Done)
+            }
+            RoomCommand::InviteMade { person, link, .. } => {
+                self.invite_made(cx, person, link);
+                Ok(RoomAnswer::Done)
+            }
+            RoomCommand::ContactMade {
+                person, conversation, ..
+            } => {
+                self.contact_made(cx, person, conversation);
                 Ok(RoomAnswer::Done)
             }
         };

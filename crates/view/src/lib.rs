@@ -21,6 +21,6 @@ pub use model::{
 };
 pub use room::{
     FromRooms, ROOM_PRESET, RoomAnswer, RoomCode, RoomCodeError, RoomCommand, RoomContact, RoomContentView,
-    RoomEndView, RoomMessageView, RoomOutcome, RoomPersonView, RoomPhase, RoomUpdate, RoomView,
+    RoomEndView, RoomMessageView, RoomOutcome, RoomPersonView, RoomPhase, RoomUpdate, RoomView, RoomWish,
     TWO_PERSON_PRESET, ToRooms,
 };

@@ -145,6 +145,10 @@ choice! {
         10 => Show { room: String },
         /// The browser went online or offline, or the page came to the front: see to the connections.
         11 => Wake,
+        /// What came of [`RoomWish::MakeInvite`]; `None` if there is no link.
+        12 => InviteMade { room: String, person: u32, link: Option<String> },
+        /// What came of [`RoomWish::OpenInvite`]: the conversation, unless it failed.
+        13 => ContactMade { room: String, person: u32, conversation: Option<String> },
     }
 }
 
@@ -173,6 +177,20 @@ choice! {
         4 => Trouble { code: crate::FailureCode },
         /// A newer version of the app runs in another tab: this one has to be loaded again.
         5 => Outdated,
+        /// To the page of the leading tab alone: something that the messenger has to do.
+        6 => Wish { room: String, wish: RoomWish },
+    }
+}
+
+choice! {
+    /// What a room wants of the messenger, which runs in another worker: the page passes it on.
+    #[derive(Clone)]
+    pub enum RoomWish {
+        /// A link without a letter ([`Command::CreateInvite`](crate::Command::CreateInvite)). `id` is the
+        /// invite's, the same again after a crash; the name is for a SIM, if there is none.
+        1 => MakeInvite { person: u32, id: String, name: Option<String> },
+        /// Open a link and answer it with an empty text ([`Command::Reply`](crate::Command::Reply)).
+        2 => OpenInvite { person: u32, link: String, name: Option<String> },
     }
 }
 

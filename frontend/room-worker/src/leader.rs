@@ -20,8 +20,9 @@ use rly_client::{
 use rly_protocol::{
     RoomId, Timestamp,
     api::{CreateRoom, RoomState},
+    to_base64url,
 };
-use rly_view::{FailureCode, FromRooms, RoomAnswer, RoomCode, RoomCommand};
+use rly_view::{FailureCode, FromRooms, RoomAnswer, RoomCode, RoomCommand, RoomWish};
 use std::{collections::BTreeMap, rc::Rc};
 use wasm_bindgen_futures::spawn_local;
 
@@ -201,6 +202,8 @@ impl Leader {
             | RoomCommand::Close { room }
             | RoomCommand::KeepContact { room, .. }
             | RoomCommand::RefuseContact { room, .. }
+            | RoomCommand::InviteMade { room, .. }
+            | RoomCommand::ContactMade { room, .. }
             | RoomCommand::Show { room } => room.clone(),
             RoomCommand::Wake => return Ok(Err(FailureCode::NotFound)),
         };
@@ -331,15 +334,15 @@ impl Leader {
                 let result = worker::ask(&path, None::<&CreateRoom>).await;
                 say(&events, told(machine, result));
             }),
-            // Nobody is asked to keep a contact by these pages, so none is made.
-            RoomEffect::MakeInvite { person, .. } => {
-                let input = RoomInput::InviteMade { person, link: None };
-                say(&events, Event::For { machine, input });
+            // One page alone does it, so that nothing is done twice at once.
+            RoomEffect::MakeInvite { person, id, name } => {
+                let id = to_base64url(&id);
+                let (room, wish) = (live.room.id().into(), RoomWish::MakeInvite { person, id, name });
+                self.tab.tell_page(&FromRooms::Wish { room, wish });
             }
-            RoomEffect::OpenInvite { person, .. } => {
-                let conversation = None;
-                let input = RoomInput::ContactMade { person, conversation };
-                say(&events, Event::For { machine, input });
+            RoomEffect::OpenInvite { person, name, link } => {
+                let (room, wish) = (live.room.id().into(), RoomWish::OpenInvite { person, link, name });
+                self.tab.tell_page(&FromRooms::Wish { room, wish });
             }
             RoomEffect::ForgetKey(key) => {
                 let Some(store) = store else { return };

@@ -2,12 +2,14 @@
 
 use super::thread::RoomThread;
 use crate::{
-    platform::{Lack, Rooms},
+    platform::{Lack, Opened, Rooms},
     state::{Messenger, messenger},
 };
 use leptos::{prelude::*, task::spawn_local};
+use rly_protocol::limits::INVITE_TTL;
 use rly_view::{
-    Connection, Failure, FailureCode, FromRooms, RoomAnswer, RoomCommand, RoomPhase, RoomUpdate, RoomView,
+    Answer, Command, Connection, Failure, FailureCode, FromRooms, Link, RoomAnswer, RoomCommand, RoomPhase,
+    RoomUpdate, RoomView, RoomWish,
 };
 use std::rc::Rc;
 
@@ -188,7 +190,40 @@ impl Session {
             FromRooms::CatchUp | FromRooms::Answer { .. } => {}
             FromRooms::Trouble { code } => self.trouble.set(Some(code)),
             FromRooms::Outdated => self.outdated.set(true),
+            FromRooms::Wish { room, wish } => self.grant(room, wish),
         }
+    }
+
+    /// Has the messenger do what a room wants of it.
+    fn grant(self, room: String, wish: RoomWish) {
+        let messenger = self.messenger;
+        spawn_local(async move {
+            let done = match wish {
+                RoomWish::MakeInvite { person, id, name } => {
+                    let made = messenger.run(Command::CreateInvite {
+                        id,
+                        letter: None,
+                        name,
+                        ttl_seconds: INVITE_TTL,
+                    });
+                    let link = match made.await {
+                        Ok(Answer::Invite { link, .. }) => Some(link),
+                        _ => None,
+                    };
+                    RoomCommand::InviteMade { room, person, link }
+                }
+                RoomWish::OpenInvite { person, link, name } => {
+                    let conversation = keep(messenger, &link, name).await;
+                    RoomCommand::ContactMade {
+                        room,
+                        person,
+                        conversation,
+                    }
+                }
+            };
+            // The room tells what comes of it.
+            let _ = self.run(done).await;
+        });
     }
 
     fn update(self, update: RoomUpdate) {
@@ -249,5 +284,20 @@ impl Session {
             });
         });
         counter
+    }
+}
+
+/// Opens a contact's link and answers it: the conversation.
+async fn keep(messenger: Messenger, link: &str, name: Option<String>) -> Option<String> {
+    let (_, fragment) = link.rsplit_once('#')?;
+    let link = Link::from_fragment(fragment).ok()?;
+    let letter = match messenger.ask(move |platform| platform.open(link)).await?.ok()? {
+        Opened::Letter(letter) => letter.id,
+        Opened::Answered(conversation) => return Some(conversation),
+    };
+    let text = String::new();
+    match messenger.run(Command::Reply { letter, name, text }).await {
+        Ok(Answer::Conversation { id }) => Some(id),
+        _ => None,
     }
 }

@@ -4,11 +4,11 @@ use super::{outside::Limits, say::Say, session::Session, thread::Entry};
 use crate::{
     components::{Alert, Confirm, ConnectionSign, Dialog, GiveLink, Open},
     state::Job,
-    text::{room_text, text},
+    text::{named, room_text, text},
     time::Local,
 };
 use leptos::{ev::KeyboardEvent, html, prelude::*};
-use rly_view::{MessageState, RoomCommand, RoomContentView, RoomPersonView};
+use rly_view::{MessageState, RoomCommand, RoomContact, RoomContentView, RoomPersonView, RoomView};
 
 /// How near to the end, in pixels, counts as being there.
 const NEAR: i32 = 120;
@@ -20,6 +20,7 @@ pub fn Talk(session: Session) -> impl IntoView {
         <section class="conversation room">
             <Head session=session />
             <People session=session />
+            <Asks session=session />
             <Log session=session />
             <Say session=session />
         </section>
@@ -196,6 +197,8 @@ pub fn Countdown(session: Session) -> impl IntoView {
 fn People(session: Session) -> impl IntoView {
     let r = room_text();
     let people = session.part(|view| (view.people.clone(), view.you));
+    let shown: Open<u32> = RwSignal::new(None);
+    let close = Callback::new(move |()| shown.set(None));
     let list = move |here: bool, label: &'static str| {
         let (people, you) = people.get().unwrap_or_default();
         let some: Vec<_> = people.into_iter().filter(|person| person.here == here).collect();
@@ -206,12 +209,27 @@ fn People(session: Session) -> impl IntoView {
                     {some
                         .into_iter()
                         .map(|person| {
-                            let own = you == Some(person.number);
-                            view! {
-                                <li data-own=own.then_some("true")>
-                                    <Name person=person />
-                                    {own.then(|| view! { " " <span class="hint">"(" {r.you} ")"</span> })}
-                                </li>
+                            let number = person.number;
+                            if you == Some(number) {
+                                view! {
+                                    <li data-own="true">
+                                        <Name person=person />
+                                        " "
+                                        <span class="hint">"(" {r.you} ")"</span>
+                                    </li>
+                                }
+                                    .into_any()
+                            } else {
+                                let kept = person.contact == RoomContact::Kept;
+                                view! {
+                                    <li>
+                                        <button type="button" on:click=move |_| shown.set(Some(number))>
+                                            <Name person=person />
+                                        </button>
+                                        {kept.then(|| view! { " " <span class="nth">{r.contact}</span> })}
+                                    </li>
+                                }
+                                    .into_any()
                             }
                         })
                         .collect_view()}
@@ -224,6 +242,108 @@ fn People(session: Session) -> impl IntoView {
             {move || list(true, r.people_here)}
             {move || list(false, r.people_away)}
         </div>
+        {move || shown.get().map(|number| view! { <Contact session=session number=number on_close=close /> })}
+    }
+}
+
+/// Somebody else in the room, to be kept as a contact.
+#[component]
+fn Contact(session: Session, number: u32, on_close: Callback<()>) -> impl IntoView {
+    let r = room_text();
+    let of = move |view: &RoomView| view.people.iter().find(|person| person.number == number).cloned();
+    let title = session
+        .view
+        .with_untracked(|view| view.as_ref().and_then(of))
+        .map(|person| named(&person.name, person.name_number))
+        .unwrap_or_default();
+    let contact = session.part(move |view| of(view).map_or(RoomContact::None, |person| person.contact));
+    let said = move || match contact.get() {
+        Some(RoomContact::Asked) => Some(r.keep_asked),
+        Some(RoomContact::Agreed) => Some(r.keep_agreed),
+        Some(RoomContact::Kept) => Some(r.kept),
+        _ => None,
+    };
+    let open = Memo::new(move |_| matches!(contact.get(), Some(RoomContact::None | RoomContact::AsksYou)));
+    view! {
+        <Dialog id="contact-title" title=title on_close=on_close>
+            <p>{r.keep_lead}</p>
+            <p role="status" class="strong">
+                {said}
+            </p>
+            {move || open.get().then(|| view! { <Keep session=session number=number /> })}
+            {move || (contact.get() == Some(RoomContact::Kept)).then(|| view! { <ToChats /> })}
+        </Dialog>
+    }
+}
+
+#[component]
+fn ToChats() -> impl IntoView {
+    view! {
+        <div class="actions">
+            <a class="button quiet" href="/chat">
+                {text().to_chats}
+            </a>
+        </div>
+    }
+}
+
+/// Asks, or agrees.
+#[component]
+fn Keep(session: Session, number: u32) -> impl IntoView {
+    let (t, r) = (text(), room_text());
+    let job = Job::new();
+    let keep = move |_| {
+        let command = RoomCommand::KeepContact {
+            room: session.room(),
+            person: number,
+            name: None,
+        };
+        job.start(async move {
+            let done = session.run(command).await;
+            done.map(|_| ())
+                .map_err(|failure| (t.failure)(failure.code).to_owned())
+        });
+    };
+    view! {
+        <button type="button" class="button" disabled=move || job.blocked() on:click=keep>
+            {r.keep}
+        </button>
+        <Alert words=job.error />
+    }
+}
+
+/// Who would like to stay in contact.
+#[component]
+fn Asks(session: Session) -> impl IntoView {
+    let r = room_text();
+    let asking = session.part(|view| {
+        let asks = |person: &&RoomPersonView| person.contact == RoomContact::AsksYou;
+        let who = |person: &RoomPersonView| (person.number, person.name.clone(), person.name_number);
+        view.people.iter().filter(asks).map(who).collect::<Vec<_>>()
+    });
+    let refuse = move |person: u32| {
+        let room = session.room();
+        leptos::task::spawn_local(async move {
+            let _ = session.run(RoomCommand::RefuseContact { room, person }).await;
+        });
+    };
+    move || {
+        let asking = asking.get().unwrap_or_default().into_iter();
+        asking
+            .map(|(number, name, nth)| {
+                view! {
+                    <div class="notice thin">
+                        <p role="status">{(r.asks)(&name, nth)}</p>
+                        <div class="actions">
+                            <Keep session=session number=number />
+                            <button type="button" class="button quiet" on:click=move |_| refuse(number)>
+                                {r.refuse}
+                            </button>
+                        </div>
+                    </div>
+                }
+            })
+            .collect_view()
     }
 }
 

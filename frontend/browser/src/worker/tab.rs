@@ -109,6 +109,11 @@ impl<T: Talk> Tab<T> {
         self.cast(Wire::Update(update));
     }
 
+    /// Tells this worker's own page alone something.
+    pub fn tell_page(&self, update: &T::News) {
+        self.post(update);
+    }
+
     /// The server: the place that this script came from.
     pub fn origin(&self) -> String {
         self.scope.location().origin()
