@@ -11,25 +11,23 @@ const sent = (at) => answers[at].encodings.br.bytes;
 const file = (name) => [name, sent(files[name].path)];
 const sum = (parts) => parts.reduce((total, [, bytes]) => total + bytes, 0);
 
-const page = (at) => [
+const page = (at, module = "app") => [
   [at, sent(at)],
-  ...["style.css", "boot.js", "app.js", "app.wasm"].map(file),
+  ...["style.css", "boot.js", `${module}.js`, `${module}.wasm`].map(file),
   ...["favicon.svg", "manifest.webmanifest"].map(file),
 ];
-// What the pages of the messenger and those of rooms both need.
-const shared = "shared.wasm" in files ? ["shared.wasm"] : [];
 const budgets = [
   ["Letter page", 207_000, page("/letter")],
   ["Link page", 207_000, page("/i")],
   [
     "Messenger, worker included",
     647_000,
-    [...page("/chat"), ...["messenger.wasm", ...shared, "worker.js", "worker.wasm"].map(file)],
+    [...page("/chat"), ...["messenger.wasm", "worker.js", "worker.wasm"].map(file)],
   ],
   [
     "Room, worker included",
     400_000,
-    [...page("/r"), ...["rooms.wasm", ...shared, "room-worker.js", "room-worker.wasm"].map(file)],
+    [...page("/r", "rooms"), ...["room-worker.js", "room-worker.wasm"].map(file)],
   ],
 ];
 

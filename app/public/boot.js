@@ -87,10 +87,10 @@ function startPage() {
   if (typeof WebAssembly !== "object") return tell(TOO_OLD);
 
   const { app, appWasm, worker, workerWasm, rooms, roomsWasm } = root.dataset;
-  const urls = [
-    { glue: worker, wasm: workerWasm },
-    { glue: rooms, wasm: roomsWasm },
-  ].map((names) => `${import.meta.url}#${new URLSearchParams(names)}`);
+  // Only pages of rooms have two workers.
+  const workers = [{ glue: worker, wasm: workerWasm }];
+  if (rooms) workers.push({ glue: rooms, wasm: roomsWasm });
+  const urls = workers.map((names) => `${import.meta.url}#${new URLSearchParams(names)}`);
   limitMarkup(urls);
   emptyTables();
   load(app, appWasm)

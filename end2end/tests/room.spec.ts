@@ -251,7 +251,7 @@ test('a room that exists with another secret is told apart', async ({ alice, bob
   const taken = await fetch(`${server.url}/api/rooms`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ ...state, token_hash: Buffer.alloc(32).toString('base64url'), creator: await publicKey() }),
+    body: JSON.stringify({ room: id, limits: state.limits, token_hash: Buffer.alloc(32).toString('base64url'), creator: await publicKey() }),
   });
   expect([taken.status, (await taken.json()).error.code]).toEqual([409, 'room_taken']);
   await a.join(link);
@@ -381,6 +381,51 @@ test('the room goes by keyboard alone', async ({ alice, bob }) => {
   await expect(alice.textbox('Room link')).toHaveValue(link);
   await alice.page.keyboard.press('Escape');
   await expect(alice.button('Share room')).toBeFocused();
+});
+
+test('two people keep each other as contacts, if both want it', async ({ alice, bob, carol }) => {
+  test.setTimeout(120_000);
+  const [a, b, c] = [new Guest(alice), new Guest(bob), new Guest(carol)];
+  const link = await a.make();
+  await a.join(link);
+  await b.join(link);
+  await c.join(link);
+  await bob.button('Alice').click();
+  await bob.button('Keep as contact').click();
+  await expect(bob.dialog.getByRole('status')).toContainText('You have asked.');
+  await expect(alice.page.getByText('would like to stay in contact')).toContainText('Bob');
+  await alice.button('Keep as contact').click();
+  await expect(bob.dialog.getByRole('status')).toHaveText('You find each other in your chats.');
+  await bob.dialog.getByRole('link', { name: 'Go to your chats' }).click();
+  await bob.page.waitForURL('**/chat');
+  await bob.ready();
+  await bob.openConversation('Alice');
+  await bob.say('outside now');
+  const chats = await alice.newTab();
+  await chats.openConversation('Bob');
+  await chats.hears('outside now');
+  await chats.say('and for good');
+  await bob.hears('and for good');
+  // Nobody else hears of it.
+  await a.say('said to all');
+  await c.expectTalk([theirs('said to all')]);
+  await expect(carol.page.getByText('stay in contact')).toHaveCount(0);
+});
+
+test('who does not want to stay in contact is asked no more', async ({ alice, bob }) => {
+  const [a, b] = [new Guest(alice), new Guest(bob)];
+  const link = await a.make();
+  await a.join(link);
+  await b.join(link);
+  await bob.button('Alice').click();
+  await bob.button('Keep as contact').click();
+  await alice.button('No, thank you').click();
+  await expect(alice.button('No, thank you')).toHaveCount(0);
+  await bob.page.keyboard.press('Escape');
+  await b.say('never mind');
+  await alice.hears('never mind');
+  await alice.goto('/chat');
+  await expect(alice.button('Create SIM')).toBeVisible();
 });
 
 test('deleting everything in this browser takes the rooms along', async ({ alice, bob }) => {

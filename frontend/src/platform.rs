@@ -1,7 +1,11 @@
 //! The browser, as the pages see it.
 
-use crate::{checks, opening, rooms, saving, worker_link::WorkerLink};
-use rly_app::platform::{Lack, LocalFuture, OpenError, Opened, Platform, Rooms};
+#[cfg(feature = "rooms")]
+use crate::rooms::BrowserRooms;
+use crate::{checks, opening, saving, worker_link::WorkerLink};
+#[cfg(feature = "rooms")]
+use rly_app::platform::Rooms;
+use rly_app::platform::{Lack, LocalFuture, OpenError, Opened, Platform};
 use rly_browser::{clock, random, talk::MessengerTalk};
 use rly_protocol::{Timestamp, to_base64url};
 use rly_view::{Answer, Command, Failure, FromWorker, Link};
@@ -10,14 +14,16 @@ use std::rc::Rc;
 /// The browser.
 pub(crate) struct BrowserPlatform {
     worker: WorkerLink<MessengerTalk>,
-    rooms: rooms::Port,
+    #[cfg(feature = "rooms")]
+    rooms: Rc<BrowserRooms>,
 }
 
 impl BrowserPlatform {
-    pub(crate) fn new(worker_url: String, rooms_url: String) -> Self {
+    pub(crate) fn new(worker_url: String, #[cfg(feature = "rooms")] rooms_url: String) -> Self {
         Self {
             worker: WorkerLink::new(worker_url),
-            rooms: rooms::Port::new(rooms_url),
+            #[cfg(feature = "rooms")]
+            rooms: Rc::new(BrowserRooms::new(rooms_url)),
         }
     }
 }
@@ -35,8 +41,9 @@ impl Platform for BrowserPlatform {
         self.worker.listen(on);
     }
 
-    fn rooms(&self) -> LocalFuture<Option<Rc<dyn Rooms>>> {
-        Box::pin(self.rooms.get())
+    #[cfg(feature = "rooms")]
+    fn rooms(&self) -> Rc<dyn Rooms> {
+        Rc::clone(&self.rooms) as Rc<dyn Rooms>
     }
 
     fn open(&self, link: Link) -> LocalFuture<Result<Opened, OpenError>> {

@@ -34,7 +34,9 @@ pub use field::{Secret, TextArea, TextField};
 pub use frame::{Frame, LackNotice};
 pub use icon::{Icon, IconName};
 pub use in_app::InApp;
-pub use link_panel::{CopyButton, GiveLink, LinkPanel, link_over, link_words};
+#[cfg(any(feature = "ssr", feature = "rooms"))]
+pub use link_panel::GiveLink;
+pub use link_panel::{CopyButton, LinkPanel, link_over, link_words};
 pub use message::Message;
 pub use message_list::MessageList;
 pub use qr::Qr;

@@ -58,7 +58,8 @@ pub fn Start() -> impl IntoView {
                         >
                             {t.import_sim}
                         </button>
-                        <a class="button quiet" href="/rooms">
+                        // Its pages are another module: the browser loads it.
+                        <a class="button quiet" href="/rooms" rel="external">
                             {t.make_room}
                         </a>
                     </div>

@@ -2,10 +2,12 @@
 //! does not compile.
 
 mod english;
+#[cfg(any(feature = "ssr", feature = "rooms"))]
 mod rooms;
 
 pub use english::ENGLISH;
 
+#[cfg(any(feature = "ssr", feature = "rooms"))]
 pub use rooms::{named, room_text};
 
 use crate::{api::ApiError, browser::Setting};

@@ -1,5 +1,5 @@
-//! The texts of rooms. They are not among the others so that they come with the pages of rooms, and not
-//! with a letter.
+//! The texts of rooms. They are not among the others so that they come with the module of rooms, and not with a
+//! letter.
 
 use super::Language;
 use leptos::prelude::*;

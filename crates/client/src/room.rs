@@ -244,7 +244,13 @@ impl Room {
                 self.asked.push(from);
                 return self.ask_to_create(cx);
             }
-            RoomCommand::Open { .. } if self.kept => Ok(self.opened()),
+            RoomCommand::Open { .. } if self.kept => {
+                if self.phase == RoomPhase::Outside {
+                    // From outside nobody hears how much longer it lasts.
+                    cx.effect(RoomEffect::Look(self.id()));
+                }
+                Ok(self.opened())
+            }
             RoomCommand::Open { .. } => {
                 self.asked.push(from);
                 return cx.effect(RoomEffect::Look(self.id()));

@@ -24,32 +24,47 @@ struct Ada {
     rng: ChaCha20Rng,
     /// What the server got and has not answered.
     sent: Vec<ClientFrame>,
+    /// How often the server was asked how the room is, and who was answered how.
+    looks: usize,
+    answers: Vec<(u64, bool)>,
 }
 
 impl Ada {
-    /// Alone in a room.
-    fn inside() -> Self {
+    /// Somebody with a code.
+    fn outside() -> (Self, RoomCode) {
         let mut rng = ChaCha20Rng::seed_from_u64(7);
         let signer = RoomSigner::generate(&mut rng);
         let code = RoomCode::from_random(&[9; 26]);
         let room = Room::open(&code, signer.public_key(), "https://rly.example".into(), |text| {
             text.chars().count()
         });
-        let mut ada = Self {
+        let ada = Self {
             room,
             signer,
             rng,
             sent: Vec::new(),
+            looks: 0,
+            answers: Vec::new(),
         };
-        ada.command(RoomCommand::Open { code: code.to_text() });
-        let state = RoomState {
-            room: ada.room.id(),
+        (ada, code)
+    }
+
+    fn state(&self) -> RoomState {
+        RoomState {
+            room: self.room.id(),
             limits: LIMITS,
             people: 0,
             closes_at: NOW.plus_seconds(300),
             ends_at: NOW.plus_seconds(3_600),
             now: NOW,
-        };
+        }
+    }
+
+    /// Alone in a room.
+    fn inside() -> Self {
+        let (mut ada, code) = Self::outside();
+        ada.command(RoomCommand::Open { code: code.to_text() });
+        let state = ada.state();
         ada.input(RoomInput::Http(Ok(state)));
         let (room, name) = (String::new(), "Ada".into());
         ada.command(RoomCommand::Join { room, name });
@@ -111,7 +126,10 @@ impl Ada {
     fn input(&mut self, input: RoomInput) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            let RoomOutput { effects, .. } = self.room.handle(NOW, &mut self.rng, input);
+            let RoomOutput { effects, answers, .. } = self.room.handle(NOW, &mut self.rng, input);
+            let answers = answers.into_iter();
+            self.answers
+                .extend(answers.map(|(from, outcome)| (from, outcome.is_ok())));
             for effect in effects {
                 match effect {
                     RoomEffect::SendFrame(frame) => self.sent.push(ClientFrame::from_message(frame).unwrap()),
@@ -119,6 +137,7 @@ impl Ada {
                         let signature = self.signer.sign(&message);
                         inputs.push(RoomInput::Signed { n, signature });
                     }
+                    RoomEffect::Look(_) => self.looks += 1,
                     _ => {}
                 }
             }
@@ -211,4 +230,25 @@ fn a_refusal_that_comes_after_the_message_itself_changes_nothing() {
     ada.server(ServerFrame::Done { req });
     let sent = |n: u8| (format!("text {n}"), Some(MessageState::Sent));
     assert_eq!(ada.texts(), [sent(1), sent(2)]);
+}
+
+#[test]
+fn all_tabs_that_open_a_room_are_answered() {
+    let (mut ada, code) = Ada::outside();
+    for from in [1, 2, 3] {
+        let command = RoomCommand::Open { code: code.to_text() };
+        ada.input(RoomInput::Command { from, command });
+    }
+    assert!(ada.answers.is_empty());
+    let state = ada.state();
+    ada.input(RoomInput::Http(Ok(state)));
+    assert_eq!(ada.answers, [(1, true), (2, true), (3, true)]);
+    // From outside the server is asked anew; from inside it tells by itself.
+    let looks = ada.looks;
+    ada.command(RoomCommand::Open { code: code.to_text() });
+    assert_eq!((ada.looks, ada.answers.len()), (looks + 1, 4));
+    let mut ada = Ada::inside();
+    let looks = ada.looks;
+    ada.command(RoomCommand::Open { code: code.to_text() });
+    assert_eq!(ada.looks, looks);
 }

@@ -50,7 +50,7 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
 
 fn build(target: &Path, dev: bool) -> Result<(), BuildError> {
     let mut site = Site::open(target.join("site"))?;
-    for package in [wasm::PAGE, wasm::WORKER, wasm::ROOM_WORKER] {
+    for package in [wasm::PAGE, wasm::ROOMS, wasm::WORKER, wasm::ROOM_WORKER] {
         let module = wasm::build(target, &package, dev)?;
         let mut served = BTreeMap::new();
         for (part, wasm) in &module.parts {

@@ -1,6 +1,5 @@
-//! One module in several: what the first page needs, and what comes later. Where they part is said in the
-//! code, by `wasm_split`; what only a later part needs goes with it, and what two of them need is a part of
-//! its own, which is loaded with either.
+//! One module in two: what the first page needs, and what comes later. Where they part is said in the
+//! code, by `wasm_split`; what only the later part needs goes with it.
 
 use crate::{
     error::{self, BuildError},
@@ -14,45 +13,14 @@ use wasm_split_cli_support::{Options, transform};
 
 /// The script that the linker's import names. It becomes a part of the glue.
 const LINK: &str = "./link.js";
-/// The names of later parts begin with it,
+/// The later parts' names begin with it.
 const PART: &str = "split_";
-/// and that of what two of them share.
-const CHUNK: &str = "chunk_";
-/// What that is called here. There are two later parts, so there is one such.
-const SHARED: &str = "shared";
 
 /// How a module was split.
 pub struct Split {
-    /// What comes later.
-    pub parts: Vec<Part>,
+    /// What comes later, by name.
+    pub parts: Vec<String>,
     link: String,
-}
-
-/// A part that comes later.
-pub struct Part {
-    /// What it is called here.
-    pub name: String,
-    /// What the splitter calls its file, without the ending.
-    stem: String,
-}
-
-impl Part {
-    fn of(file: &str) -> Option<Self> {
-        let stem = file.strip_suffix(".wasm")?;
-        let name = match stem.strip_prefix(PART) {
-            Some(name) => name,
-            None => stem.strip_prefix(CHUNK).map(|_| SHARED)?,
-        };
-        Some(Self {
-            name: name.to_owned(),
-            stem: stem.to_owned(),
-        })
-    }
-
-    /// Its file, as the splitter wrote it.
-    pub fn path(&self, folder: &Path) -> PathBuf {
-        folder.join(&self.stem).with_extension("wasm")
-    }
 }
 
 /// Splits the module `wasm` that belongs to `name`, into a fresh `folder`. Its first part has still to
@@ -77,18 +45,19 @@ pub fn main(folder: &Path) -> PathBuf {
     folder.join("main.wasm")
 }
 
+/// A later part.
+pub fn part(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{PART}{name}.wasm"))
+}
+
 impl Split {
     /// What [`split`] left in the folder.
     pub fn read(folder: &Path) -> Result<Self, BuildError> {
-        let mut parts: Vec<Part> = site::entries(folder)?
+        let mut parts: Vec<String> = site::entries(folder)?
             .iter()
-            .filter_map(|file| Part::of(file))
+            .filter_map(|name| Some(name.strip_prefix(PART)?.strip_suffix(".wasm")?.to_owned()))
             .collect();
-        parts.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(twice) = parts.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            let why = format!("more than one part is called {}", twice[0].name);
-            return Err(BuildError::Split(folder.display().to_string(), why));
-        }
+        parts.sort();
         let link = folder.join(LINK);
         let link = String::from_utf8_lossy(&error::read(&link)?).into_owned();
         Ok(Self { parts, link })
@@ -110,11 +79,11 @@ impl Split {
             .ok_or_else(|| unknown("import"))?
             .to_owned();
         for part in &self.parts {
-            let plain = format!("\"./{}.wasm\"", part.stem);
+            let plain = format!("\"./{PART}{part}.wasm\"");
             if !link.contains(&plain) {
-                return Err(unknown(&part.name));
+                return Err(unknown(part));
             }
-            link = link.replace(&plain, &format!("\"./{}\"", file(&part.name)));
+            link = link.replace(&plain, &format!("\"./{}\"", file(part)));
         }
         let mut exported = Vec::new();
         let mut lines = Vec::new();
@@ -158,7 +127,7 @@ mod tests {
 
     fn example(link: &str) -> Split {
         Split {
-            parts: vec![Part::of("split_later.wasm").unwrap()],
+            parts: vec!["later".into()],
             link: link.into(),
         }
     }

@@ -47,6 +47,9 @@ pub struct Package {
     /// The name of its files.
     pub name: &'static str,
     package: &'static str,
+    features: Option<&'static str>,
+    /// It has pages in it.
+    page: bool,
     /// It has parts that are loaded later.
     splits: bool,
 }
@@ -55,24 +58,40 @@ pub struct Package {
 pub const PAGE: Package = Package {
     name: "app",
     package: "rly-frontend",
+    features: None,
+    page: true,
     splits: true,
+};
+/// What the pages of rooms load instead.
+pub const ROOMS: Package = Package {
+    name: "rooms",
+    package: "rly-frontend",
+    features: Some("rooms"),
+    page: true,
+    splits: false,
 };
 /// What its worker loads.
 pub const WORKER: Package = Package {
     name: "worker",
     package: "rly-worker",
+    features: None,
+    page: false,
     splits: false,
 };
 /// What its worker for rooms loads.
 pub const ROOM_WORKER: Package = Package {
     name: "room-worker",
     package: "rly-room-worker",
+    features: None,
+    page: false,
     splits: false,
 };
 /// What runs the test vectors in a browser. Nobody serves it.
 pub const VECTORS: Package = Package {
     name: "vectors",
     package: "rly-vectors",
+    features: None,
+    page: false,
     splits: false,
 };
 
@@ -98,7 +117,7 @@ impl Built {
     }
 }
 
-/// Builds one package alone, so that the features of the other do not reach it.
+/// Builds one package alone, so that the features of others do not reach it.
 pub fn build(target: &Path, package: &Package, dev: bool) -> Result<Built, BuildError> {
     compile(package, dev)?;
     let name = package.name;
@@ -133,9 +152,9 @@ pub fn build(target: &Path, package: &Package, dev: bool) -> Result<Built, Build
         bind(&main, &folder, name, dev)?;
         finish(&folder.join(format!("{name}_bg.wasm")), &file(name), dev)?;
         for part in split.iter().flat_map(|split| &split.parts) {
-            let bare = apart.join(format!("{}.wasm", part.name));
-            error::write(&bare, &parse(name, &part.path(&apart), dev)?.emit_wasm())?;
-            finish(&bare, &file(&part.name), dev)?;
+            let bare = apart.join(format!("{part}.wasm"));
+            error::write(&bare, &parse(name, &split::part(&apart, part), dev)?.emit_wasm())?;
+            finish(&bare, &file(part), dev)?;
         }
         error::write(&stamp, &inputs)?;
     }
@@ -143,7 +162,7 @@ pub fn build(target: &Path, package: &Package, dev: bool) -> Result<Built, Build
     Ok(Built {
         wasm: error::read(&file(name))?,
         parts: parts
-            .map(|part| Ok((part.name.clone(), error::read(&file(&part.name))?)))
+            .map(|part| Ok((part.clone(), error::read(&file(part))?)))
             .collect::<Result<_, BuildError>>()?,
         name,
         glue: String::from_utf8_lossy(&error::read(&folder.join(format!("{name}.js")))?).into_owned(),
@@ -193,10 +212,13 @@ fn compile(package: &Package, dev: bool) -> Result<(), BuildError> {
         package.package,
     ]);
     cargo.args(["--target", TRIPLE, "--profile", PROFILE]);
+    if let Some(features) = package.features {
+        cargo.args(["--features", features]);
+    }
     if !dev {
         find_std()?;
         cargo.env("RUSTC_BOOTSTRAP", "1").args(SMALL);
-        if package.splits {
+        if package.page {
             cargo.args(EXACT);
         }
     }

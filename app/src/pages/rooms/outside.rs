@@ -14,6 +14,9 @@ use crate::{
 use leptos::prelude::*;
 use rly_view::{FailureCode, RoomCode, RoomCommand, RoomView};
 
+/// How long after its time a room has ended on the server for certain, in seconds.
+const GRACE: u64 = 3;
+
 /// Asks for a room's code; with the reason why the one in the address did not do.
 #[component]
 pub fn CodeForm(why: Option<FailureCode>, on_code: Callback<String>, session: Session) -> impl IntoView {
@@ -88,6 +91,17 @@ pub fn JoinForm(session: Session) -> impl IntoView {
         });
     };
     let deletable = known.is_some();
+    // From outside one does not hear that somebody has said something meanwhile: the server is asked again.
+    let over = session.part(|view| view.closes_at);
+    let over = Memo::new(move |_| {
+        over.get()
+            .is_some_and(|at| session.now.get() > at.plus_seconds(GRACE))
+    });
+    Effect::new(move || {
+        if over.get() {
+            session.again();
+        }
+    });
     view! {
         <form
             class="room-card stack"

@@ -20,15 +20,7 @@ pub fn Say(session: Session) -> impl IntoView {
     let job = Job::new();
     let area = NodeRef::<html::Textarea>::new();
     let value = RwSignal::new(String::new());
-    let counter = session.counter();
-    let count = move |text: &str| {
-        counter.with_value(|counter| {
-            counter
-                .as_ref()
-                .map_or_else(|| text.chars().count(), |counter| counter.count(text))
-        })
-    };
-    let counted = Memo::new(move |_| value.with(|text| count(text)));
+    let counted = Memo::new(move |_| value.with(|text| session.count(text)));
     let fits = move || counted.get() <= ROOM_TEXT_CHARACTERS && value.with(String::len) <= TEXT_MAX;
     Effect::new(move |focused: Option<bool>| {
         let Some(area) = area.get() else { return false };

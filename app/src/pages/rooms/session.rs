@@ -90,18 +90,18 @@ impl Session {
         lack
     }
 
-    async fn port(self) -> Option<Rc<dyn Rooms>> {
-        self.messenger.ask(|platform| platform.rooms()).await.flatten()
+    fn port(self) -> Option<Rc<dyn Rooms>> {
+        self.messenger.platform().map(|platform| platform.rooms())
     }
 
     /// Runs a command.
     pub async fn run(self, command: RoomCommand) -> Result<RoomAnswer, Failure> {
-        match self.port().await {
+        match self.port() {
             Some(port) => {
                 port.listen(Rc::new(move |news| self.hear(news)));
                 port.run(command).await
             }
-            None => Err(FailureCode::Offline.into()),
+            None => Err(FailureCode::Internal.into()),
         }
     }
 
@@ -197,6 +197,7 @@ impl Session {
     /// Has the messenger do what a room wants of it.
     fn grant(self, room: String, wish: RoomWish) {
         let messenger = self.messenger;
+        messenger.listen();
         spawn_local(async move {
             let done = match wish {
                 RoomWish::MakeInvite { person, id, name } => {
@@ -274,16 +275,10 @@ impl Session {
         self.messenger.random_id()
     }
 
-    /// How characters are counted, once the port is there.
-    pub fn counter(self) -> StoredValue<Option<Rc<dyn Rooms>>, LocalStorage> {
-        let counter = StoredValue::new_local(None);
-        Effect::new(move || {
-            spawn_local(async move {
-                let port = self.port().await;
-                let _ = counter.try_set_value(port);
-            });
-        });
-        counter
+    /// Characters of a text, as a person counts them.
+    pub fn count(self, text: &str) -> usize {
+        // Nobody has typed anything where there is no port.
+        self.port().map_or(0, |port| port.count(text))
     }
 }
 
