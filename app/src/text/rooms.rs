@@ -203,8 +203,12 @@ static ENGLISH: RoomText = RoomText {
     missing: |name, number, count| {
         let name = named(name, number);
         match count {
-            1 => format!("A message of {name} before this one was kept back."),
-            n => format!("{n} messages of {name} before this one were kept back."),
+            1 => format!(
+                "A message of {name} before this one is missing: kept back, or older than what is kept."
+            ),
+            n => format!(
+                "{n} messages of {name} before this one are missing: kept back, or older than what is kept."
+            ),
         }
     },
     too_long: "Longer than a message may be: cut.",
