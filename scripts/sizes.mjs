@@ -11,18 +11,23 @@ const sent = (at) => answers[at].encodings.br.bytes;
 const file = (name) => [name, sent(files[name].path)];
 const sum = (parts) => parts.reduce((total, [, bytes]) => total + bytes, 0);
 
-const page = (at) => [
+const page = (at, module = "app") => [
   [at, sent(at)],
-  ...["style.css", "boot.js", "app.js", "app.wasm"].map(file),
+  ...["style.css", "boot.js", `${module}.js`, `${module}.wasm`].map(file),
   ...["favicon.svg", "manifest.webmanifest"].map(file),
 ];
 const budgets = [
-  ["Letter page", 207_000, page("/letter")],
-  ["Link page", 207_000, page("/i")],
+  ["Letter page", 208_000, page("/letter")],
+  ["Link page", 208_000, page("/i")],
   [
     "Messenger, worker included",
-    648_500,
+    649_000,
     [...page("/chat"), ...["messenger.wasm", "worker.js", "worker.wasm"].map(file)],
+  ],
+  [
+    "Room, worker included",
+    365_000,
+    [...page("/r", "rooms"), ...["room-worker.js", "room-worker.wasm"].map(file)],
   ],
 ];
 

@@ -1,5 +1,5 @@
 // Starts what it runs in. In a page: sets the look and the Trusted Types policy, loads the page's
-// wasm and hydrates. In a worker: loads the messenger that the page names in the fragment.
+// wasm and hydrates. In a worker: loads the messenger, or the rooms, that the page names in the fragment.
 
 const FAILED =
   "Rly Chat could not be loaded. Check your connection and load this page again.";
@@ -86,14 +86,16 @@ function startPage() {
   applyTheme(root);
   if (typeof WebAssembly !== "object") return tell(TOO_OLD);
 
-  const { app, appWasm, worker, workerWasm } = root.dataset;
-  const names = new URLSearchParams({ glue: worker, wasm: workerWasm });
-  const workerUrl = `${import.meta.url}#${names}`;
-  limitMarkup(workerUrl);
+  const { app, appWasm, worker, workerWasm, rooms, roomsWasm } = root.dataset;
+  // Only pages of rooms have two workers.
+  const workers = [{ glue: worker, wasm: workerWasm }];
+  if (rooms) workers.push({ glue: rooms, wasm: roomsWasm });
+  const urls = workers.map((names) => `${import.meta.url}#${new URLSearchParams(names)}`);
+  limitMarkup(urls);
   emptyTables();
   load(app, appWasm)
     .then(nextTurn)
-    .then((page) => page.hydrate(workerUrl))
+    .then((page) => page.hydrate(...urls))
     .catch((error) => {
       console.error(error);
       tell(FAILED);
@@ -121,15 +123,15 @@ function applyTheme(root) {
   }
 }
 
-function limitMarkup(workerUrl) {
+function limitMarkup(workerUrls) {
   globalThis.trustedTypes?.createPolicy("default", {
     createHTML(html) {
       if (isPlain(html)) return html;
       throw new TypeError("This markup is more than structure.");
     },
     createScriptURL(url) {
-      if (url === workerUrl) return url;
-      throw new TypeError("This is not the worker's script.");
+      if (workerUrls.includes(url)) return url;
+      throw new TypeError("This is not a worker's script.");
     },
     createScript() {
       throw new TypeError("Text is never run as script here.");

@@ -1,7 +1,11 @@
 #[cfg(feature = "hydrate")]
-use crate::pages::messenger::NotLoaded;
+use crate::pages::later::NotLoaded;
+#[cfg(not(feature = "rooms"))]
+use crate::pages::{ChatPage, Letter, Open, SettingsPage, Start};
+#[cfg(any(feature = "ssr", feature = "rooms"))]
+use crate::pages::{Make, Room};
 use crate::{
-    pages::{self, ChatPage, Letter, NotFound, Open, SettingsPage, Start},
+    pages::{self, NotFound},
     state::Messenger,
     text::Language,
 };
@@ -42,7 +46,9 @@ pub fn App() -> impl IntoView {
         );
     });
     // Who has a messenger soon looks into it. By now nobody waits for anything else.
+    #[cfg(not(feature = "rooms"))]
     let started = Memo::new(move |_| messenger.state.with(Option::is_some));
+    #[cfg(not(feature = "rooms"))]
     Effect::new(move || {
         if started.get() {
             spawn_local(async {
@@ -64,17 +70,54 @@ pub fn App() -> impl IntoView {
                 shown.track();
                 view! {
                     <Router>
-                        <FlatRoutes fallback=NotFound>
-                            <Route path=path!("/") view=Start />
-                            <Route path=path!("/letter") view=Letter />
-                            <Route path=path!("/i") view=Open />
-                            <Route path=path!("/chat") view=ChatPage />
-                            <Route path=path!("/settings") view=SettingsPage />
-                        </FlatRoutes>
+                        <Pages />
                     </Router>
                 }
             }}
         </div>
+    }
+}
+
+/// The server knows every page,
+#[cfg(feature = "ssr")]
+#[component]
+fn Pages() -> impl IntoView {
+    view! {
+        <FlatRoutes fallback=NotFound>
+            <Route path=path!("/") view=Start />
+            <Route path=path!("/letter") view=Letter />
+            <Route path=path!("/i") view=Open />
+            <Route path=path!("/chat") view=ChatPage />
+            <Route path=path!("/settings") view=SettingsPage />
+            <Route path=path!("/r") view=Room />
+            <Route path=path!("/rooms") view=Make />
+        </FlatRoutes>
+    }
+}
+
+/// and a browser has them in two modules: see [`pages::rooms`].
+#[cfg(all(not(feature = "ssr"), not(feature = "rooms")))]
+#[component]
+fn Pages() -> impl IntoView {
+    view! {
+        <FlatRoutes fallback=NotFound>
+            <Route path=path!("/") view=Start />
+            <Route path=path!("/letter") view=Letter />
+            <Route path=path!("/i") view=Open />
+            <Route path=path!("/chat") view=ChatPage />
+            <Route path=path!("/settings") view=SettingsPage />
+        </FlatRoutes>
+    }
+}
+
+#[cfg(all(not(feature = "ssr"), feature = "rooms"))]
+#[component]
+fn Pages() -> impl IntoView {
+    view! {
+        <FlatRoutes fallback=NotFound>
+            <Route path=path!("/r") view=Room />
+            <Route path=path!("/rooms") view=Make />
+        </FlatRoutes>
     }
 }
 
@@ -84,12 +127,15 @@ pub fn App() -> impl IntoView {
 /// [`NotLoaded`], when a part of this page cannot be loaded.
 #[cfg(feature = "hydrate")]
 pub async fn hydrate(platform: std::rc::Rc<dyn crate::platform::Platform>) -> Result<(), NotLoaded> {
+    #[cfg(not(feature = "rooms"))]
     if location()
         .pathname()
         .is_ok_and(|path| pages::messenger::has(&path))
     {
         pages::messenger::load().await?;
     }
+    #[cfg(feature = "rooms")]
+    crate::browser::let_go(pages::rooms::has);
     leptos::mount::hydrate_body(move || {
         provide_context(crate::state::Port::new(platform));
         view! { <App /> }

@@ -2,6 +2,8 @@
 //! are no secret. Every function is for the browser only: call them in effects and handlers.
 
 use leptos::prelude::{document, window};
+#[cfg(feature = "rooms")]
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -67,6 +69,30 @@ pub fn address() -> String {
 pub fn reload() {
     // It cannot fail in a page that is shown; and then nothing is to be done.
     let _ = window().location().reload();
+}
+
+/// Leaves links to pages that are not of these to the browser: the router would find nothing there.
+#[cfg(feature = "rooms")]
+pub fn let_go(ours: fn(&str) -> bool) {
+    let on_click = Closure::<dyn Fn(web_sys::Event)>::new(move |event: web_sys::Event| {
+        let clicked = event
+            .target()
+            .and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+        let link = clicked.and_then(|element| element.closest("a[href]").ok().flatten());
+        let href = link
+            .and_then(|link| link.get_attribute("href"))
+            .unwrap_or_default();
+        let path = href.split(['#', '?']).next().unwrap_or_default();
+        if path.starts_with('/') && !ours(path) {
+            // On its way down, before anybody else hears of it.
+            event.stop_propagation();
+        }
+    });
+    let _ = document().add_event_listener_with_callback_and_bool(
+        "click",
+        on_click.into_js_value().unchecked_ref(),
+        true,
+    );
 }
 
 /// Whether the system has a sheet to share with.

@@ -1,6 +1,8 @@
 //! The pages of Rly Chat: rendered on the server, the same for everybody, and brought to life in the
 //! browser. What a browser does for them is behind [`platform::Platform`].
 #![recursion_limit = "256"]
+// The module of rooms does without much of the other pages.
+#![cfg_attr(feature = "rooms", allow(dead_code, unused_imports))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 // Server and page have to be built alike. RUSTFLAGS in the environment displaces .cargo/config.toml.
@@ -26,6 +28,6 @@ pub use app::App;
 #[cfg(feature = "hydrate")]
 pub use app::hydrate;
 #[cfg(feature = "hydrate")]
-pub use pages::messenger::NotLoaded;
+pub use pages::later::NotLoaded;
 #[cfg(feature = "ssr")]
-pub use shell::{Assets, shell};
+pub use shell::{Assets, PageAssets, shell};

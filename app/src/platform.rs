@@ -3,6 +3,8 @@
 use crate::api::ApiError;
 use rly_protocol::Timestamp;
 use rly_view::{Answer, Command, Failure, FromWorker, Link};
+#[cfg(any(feature = "ssr", feature = "rooms"))]
+use rly_view::{FromRooms, RoomCommand, RoomOutcome};
 use std::{future::Future, pin::Pin, rc::Rc};
 use thiserror::Error;
 
@@ -65,6 +67,9 @@ pub trait Platform {
     fn run(&self, command: Command) -> LocalFuture<Result<Answer, Failure>>;
     /// Starts the worker (once) and tells what it says from now on; [`FromWorker::Answer`] is never among it.
     fn listen(&self, on: Rc<dyn Fn(FromWorker)>);
+    /// The port to rooms.
+    #[cfg(any(feature = "ssr", feature = "rooms"))]
+    fn rooms(&self) -> Rc<dyn Rooms>;
     /// Opens a link: stores it, puts `/i#~<id>` into the address bar, claims, decrypts, checks.
     fn open(&self, link: Link) -> LocalFuture<Result<Opened, OpenError>>;
     /// Goes on with a link that was opened in this browser (repeats the claim if it was cut off).
@@ -79,4 +84,16 @@ pub trait Platform {
     fn random_id(&self) -> String;
     /// Now.
     fn now(&self) -> Timestamp;
+}
+
+#[cfg(any(feature = "ssr", feature = "rooms"))]
+/// Rooms, as pages need them from the browser. Implemented once, in `frontend`.
+pub trait Rooms {
+    /// Runs a command in the worker for rooms, which is started by the first call.
+    fn run(&self, command: RoomCommand) -> LocalFuture<RoomOutcome>;
+    /// Tells what that worker says from now on; whoever was told before no longer is.
+    /// [`FromRooms::Answer`] is never among it.
+    fn listen(&self, on: Rc<dyn Fn(FromRooms)>);
+    /// Characters of a text, as a person counts them.
+    fn count(&self, text: &str) -> usize;
 }

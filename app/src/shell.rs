@@ -1,6 +1,6 @@
 //! The document around the pages.
 
-use crate::{App, text::ENGLISH};
+use crate::{App, pages::rooms, text::ENGLISH};
 use leptos::prelude::*;
 use leptos_meta::MetaTags;
 
@@ -20,23 +20,66 @@ pub struct Assets {
     pub worker_js: String,
     /// The worker's wasm.
     pub worker_wasm: String,
+    /// The glue of the wasm that the pages of rooms have instead of the page's.
+    pub rooms_js: String,
+    /// That wasm.
+    pub rooms_wasm: String,
+    /// The script of the worker for rooms.
+    pub room_worker_js: String,
+    /// The wasm of the worker for rooms.
+    pub room_worker_wasm: String,
     /// The style sheet.
     pub style: String,
     /// The icon.
     pub icon: String,
 }
 
+impl Assets {
+    /// Those of the page with this path: see [`pages::rooms`](crate::pages::rooms).
+    pub fn of(&self, path: &str) -> PageAssets {
+        let rooms = rooms::has(path);
+        let (app_js, app_wasm) = match rooms {
+            true => (&self.rooms_js, &self.rooms_wasm),
+            false => (&self.app_js, &self.app_wasm),
+        };
+        PageAssets {
+            app_js: app_js.clone(),
+            app_wasm: app_wasm.clone(),
+            room_worker: rooms.then(|| (self.room_worker_js.clone(), self.room_worker_wasm.clone())),
+            all: self.clone(),
+        }
+    }
+}
+
+/// Where one page finds its files.
+#[derive(Clone, Debug)]
+pub struct PageAssets {
+    all: Assets,
+    app_js: String,
+    app_wasm: String,
+    room_worker: Option<(String, String)>,
+}
+
 /// A whole document. There is no inline script and no style attribute in it, and nothing that
 /// depends on who asks.
-pub fn shell(assets: Assets) -> impl IntoView {
+pub fn shell(assets: PageAssets) -> impl IntoView {
+    let PageAssets {
+        all: assets,
+        app_js,
+        app_wasm,
+        room_worker,
+    } = assets;
+    let (rooms_js, rooms_wasm) = room_worker.unzip();
     view! {
         <!DOCTYPE html>
         <html
             lang="en"
-            data-app=assets.app_js.clone()
-            data-app-wasm=assets.app_wasm.clone()
+            data-app=app_js.clone()
+            data-app-wasm=app_wasm.clone()
             data-worker=assets.worker_js
             data-worker-wasm=assets.worker_wasm
+            data-rooms=rooms_js
+            data-rooms-wasm=rooms_wasm
         >
             <head>
                 <meta charset="utf-8" />
@@ -49,8 +92,8 @@ pub fn shell(assets: Assets) -> impl IntoView {
                 <link rel="icon" type="image/svg+xml" href=assets.icon />
                 <link rel="manifest" href="/manifest.webmanifest" />
                 <link rel="stylesheet" href=assets.style />
-                <link rel="modulepreload" href=assets.app_js.clone() />
-                <link rel="preload" href=assets.app_wasm.clone() r#as="fetch" r#type="application/wasm" crossorigin="anonymous" />
+                <link rel="modulepreload" href=app_js.clone() />
+                <link rel="preload" href=app_wasm.clone() r#as="fetch" r#type="application/wasm" crossorigin="anonymous" />
                 <MetaTags />
                 <script type="module" src=assets.boot></script>
             </head>
@@ -79,6 +122,10 @@ mod tests {
             app_wasm: file("app.wasm"),
             worker_js: file("worker.js"),
             worker_wasm: file("worker.wasm"),
+            rooms_js: file("rooms.js"),
+            rooms_wasm: file("rooms.wasm"),
+            room_worker_js: file("room-worker.js"),
+            room_worker_wasm: file("room-worker.wasm"),
             style: file("style.css"),
             icon: file("favicon.svg"),
         };
@@ -86,7 +133,7 @@ mod tests {
             provide_context(RequestUrl::new(path));
             provide_context(ServerMetaContext::new().0);
             // Without the markers that Leptos puts behind each element.
-            shell(assets).to_html().replace("<!>", "")
+            shell(assets.of(path)).to_html().replace("<!>", "")
         })
     }
 
@@ -104,6 +151,8 @@ mod tests {
                 "/settings",
                 ["Look", "Language", "Delete everything in this browser"],
             ),
+            ("/r", ["<main", "A room</h1>", "Loading"]),
+            ("/rooms", ["<main", "Make a room</h1>", "Create room"]),
             ("/-", ["Nothing here", "does not exist", "To the start"]),
         ] {
             let page = render(path);
@@ -115,8 +164,24 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_of_rooms_load_a_module_of_their_own() {
+        for path in ["/r", "/rooms"] {
+            let page = render(path);
+            assert!(page.contains("\"/rooms.wasm\"") && page.contains("data-rooms=\"/room-worker.js\""));
+            assert!(!page.contains("/app.wasm"), "{path}");
+        }
+        for path in ["/", "/letter", "/-"] {
+            let page = render(path);
+            assert!(
+                page.contains("\"/app.wasm\"") && !page.contains("/room"),
+                "{path}: {page}"
+            );
+        }
+    }
+
+    #[test]
     fn nothing_is_inline_and_nothing_alarms() {
-        for path in ["/", "/letter", "/i", "/chat", "/settings", "/-"] {
+        for path in ["/", "/letter", "/i", "/chat", "/settings", "/r", "/rooms", "/-"] {
             let page = render(path);
             assert!(!page.contains("style=") && !page.contains("<style"), "{path}");
             assert_eq!(page.matches("<script").count(), 1, "{path}");

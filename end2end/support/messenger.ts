@@ -1,5 +1,5 @@
 // What the journeys say to a messenger as another tab would: over the channel on which the workers of a
-// browser talk, in their bytes. Forms and tags are those of frontend/worker/src/wire.rs and
+// browser talk, in their bytes. Forms and tags are those of frontend/browser/src/worker/wire.rs and
 // crates/view/src/command.rs.
 import { randomUUID } from 'node:crypto';
 import type { Page } from '@playwright/test';

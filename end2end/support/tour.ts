@@ -1,5 +1,6 @@
 import { expect } from '@playwright/test';
 import type { Person } from './person.js';
+import { Guest } from './room.js';
 
 /** A page or dialog, and how one gets there. Each step goes on from the one before. */
 export interface Stop {
@@ -15,6 +16,8 @@ export function tour(alice: Person, bob: Person, carol: Person): Stop[] {
   };
   let carols = '';
   let link = '';
+  let room = '';
+  const [a, b, c] = [new Guest(alice), new Guest(bob), new Guest(carol)];
   return [
     { name: 'start', show: () => alice.goto('/') },
     {
@@ -191,6 +194,89 @@ export function tour(alice: Person, bob: Person, carol: Person): Stop[] {
         await alice.textbox('Password for the other device').fill('a good password');
         await alice.button('Show code').click();
         await alice.page.getByRole('img', { name: 'SIM QR code', exact: true }).waitFor();
+      },
+    },
+    { name: 'rooms', show: () => alice.goto('/rooms') },
+    {
+      name: 'rooms-error',
+      show: async () => {
+        await alice.page.getByRole('spinbutton', { name: 'Idle minutes', exact: true }).fill('0');
+        await alice.button('Create room').click();
+        await alice.alert.waitFor();
+      },
+    },
+    {
+      name: 'room-made',
+      show: async () => {
+        room = await a.make();
+      },
+    },
+    { name: 'room-code', show: () => alice.goto('/r') },
+    {
+      name: 'room-code-error',
+      show: async () => {
+        await alice.textbox('Room code').fill('no code');
+        await alice.button('Open room').click();
+        await alice.alert.waitFor();
+      },
+    },
+    {
+      name: 'room-join',
+      show: async () => {
+        await a.open(room);
+        await a.nameBox.waitFor();
+      },
+    },
+    {
+      name: 'room-empty',
+      show: async () => {
+        await alice.button('Join room').click();
+        await alice.alert.waitFor();
+        await a.join(room);
+      },
+    },
+    {
+      name: 'room',
+      show: async () => {
+        await b.join(room);
+        await c.join(room, 'Alice');
+        await a.say('Welcome! Who brings what on Saturday?');
+        await b.say('I have tea.');
+        await c.say('And I bring a cake, 🍰 large enough for all of us and for the ducks.');
+        await alice.hears('And I bring a cake, 🍰 large enough for all of us and for the ducks.');
+        await bob.button('Alice').click();
+        await bob.button('Keep as contact').click();
+        await alice.button('No, thank you').waitFor();
+      },
+    },
+    {
+      name: 'room-person',
+      show: async () => {
+        await alice.button('Bob').click();
+        await alice.dialog.waitFor();
+      },
+    },
+    {
+      name: 'room-share',
+      show: async () => {
+        await escape();
+        await alice.button('Share room').click();
+        await alice.dialog.waitFor();
+      },
+    },
+    {
+      name: 'room-end',
+      show: async () => {
+        await escape();
+        await alice.button('End for all').click();
+        await alice.page.getByRole('alertdialog').waitFor();
+      },
+    },
+    {
+      name: 'room-over',
+      show: async () => {
+        await alice.confirm();
+        await a.expectOver('This room has ended');
       },
     },
   ];

@@ -9,7 +9,7 @@ import { announceSteps } from './steps.js';
 export const STEPPING = 'Stepping/1';
 
 /** Frame types of docs/protocol.md, section 5. */
-export const FRAME = { ack: 0x03, send: 0x04, vaultRead: 0x08, vaultWrite: 0x09, ping: 0x0a } as const;
+export const FRAME = { ack: 0x03, send: 0x04, vaultRead: 0x08, vaultWrite: 0x09, ping: 0x0a, roomJoin: 0x10 } as const;
 /** Frames that carry a request's number, which the answer repeats. */
 const REQUESTS = new Set([0x01, 0x02, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09]);
 const ANSWERS = new Set([0x82, 0x84, 0x85, 0x86, 0x87]);

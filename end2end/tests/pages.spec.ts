@@ -3,11 +3,11 @@ import { expectAccessible, expectFits } from '../support/looks.js';
 import { mine, theirs } from '../support/person.js';
 import { tour } from '../support/tour.js';
 
-const PAGES = ['/', '/letter', '/i', '/chat', '/settings'];
+const PAGES = ['/', '/letter', '/i', '/chat', '/settings', '/r', '/rooms'];
 
 for (const colorScheme of ['light', 'dark'] as const) {
   test(`axe finds nothing on any page or dialog, ${colorScheme}`, async ({ person }) => {
-    test.setTimeout(180_000);
+    test.setTimeout(240_000);
     const alice = await person('Alice', { colorScheme });
     for (const stop of tour(alice, await person('Bob'), await person('Carol'))) {
       await test.step(stop.name, async () => {
@@ -19,7 +19,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
 }
 
 test('every page and dialog fits into 320 pixels', async ({ person, bob, carol }) => {
-  test.setTimeout(180_000);
+  test.setTimeout(240_000);
   const alice = await person('Alice', { viewport: { width: 320, height: 640 } });
   for (const stop of tour(alice, bob, carol)) {
     await test.step(stop.name, async () => {

@@ -3,8 +3,10 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { inviteOf } from '../support/api.js';
+import { CLUSTER } from '../support/cluster.js';
 import type { Profile } from '../support/profile.js';
 import { type Secret, files, find, secret, simSecrets } from '../support/secrets.js';
+import { Guest } from '../support/room.js';
 import { FRAME, type Wire } from '../support/wire.js';
 import { expect, test } from '../support/wired.js';
 
@@ -140,4 +142,63 @@ test('a closed or killed browser keeps nothing readable on the disk', async ({ w
     expect(find(secrets.filter(ofLink), kept).filter((found) => !books.test(found))).toEqual([]);
   }
   expect(find([probe], await files(alices.folder))).not.toEqual([]);
+});
+
+test('what is said in a room, by whom, and its code are nowhere but in the browsers, and then nowhere', async ({ wire, server, profile }) => {
+  test.setTimeout(120_000);
+  const [alices, bobs] = [await profile(NAMES.alice), await profile(NAMES.bob)];
+  const [alice, bob] = [await alices.start(), await bobs.start()];
+  const [a, b] = [new Guest(alice), new Guest(bob)];
+  const link = await a.make();
+  await a.join(link, NAMES.alice);
+  await b.join(link, NAMES.bob);
+  await a.say(WORDS['a message']);
+  await bob.hears(WORDS['a message']);
+  await b.say(WORDS['an answer']);
+  await alice.hears(WORDS['an answer']);
+  await wire.still();
+  const code = new URL(link).hash.slice(1);
+  const secrets = [
+    secret('what was said', WORDS['a message']),
+    secret('what was answered', WORDS['an answer']),
+    ...Object.values(NAMES).map((name) => secret(`the name ${name}`, name)),
+    secret('the code', code),
+  ];
+  const places = new Map<string, Buffer>([
+    ['addresses asked for', Buffer.from(wire.asked.join('\n'))],
+    ['what was sent', Buffer.concat(wire.out)],
+    ['what came back', Buffer.concat(wire.back)],
+  ]);
+  const stored = async (when: string) => {
+    for (const folder of server.stores) {
+      for (const [name, bytes] of await files(folder)) places.set(`${name}${when}`, bytes);
+    }
+  };
+  await stored('');
+  // What does pass, and is stored meanwhile: the search sees what is there.
+  const joins = wire.sent.filter((frame) => frame[1] === FRAME.roomJoin);
+  expect(joins).toHaveLength(2);
+  const rights = joins.map((frame) => secret('a key', frame.subarray(54, 119)));
+  const token = secret('the token', joins[0]!.subarray(22, 54));
+  expect(find(rights, places).join()).toMatch(/a key \(raw\) in \S*(sqlite|db|postgres)/);
+
+  // A browser that is closed in the middle of it keeps the code, sealed; in its books only as an address.
+  await bobs.kill();
+  const books = /(History|Favicons|Top Sites|Shortcuts|Sessions\/\w+|Network Action Predictor|ukm_db)(-journal|-wal)?$/;
+  for (const [name, bytes] of await files(bobs.folder)) if (!books.test(name)) places.set(`browser: ${name}`, bytes);
+  await alice.button('End for all').click();
+  await alice.confirm();
+  await a.expectOver('This room has ended');
+  await server.stop();
+  await stored(', after the end');
+  places.set('log', Buffer.from(server.output));
+  expect(find(secrets, places)).toEqual([]);
+  // After the end not even who was there by their keys is left on the server.
+  // PostgreSQL overwrites what was deleted when it vacuums: docs/operations.md.
+  const after = new Map([...places].filter(([name]) => name.endsWith(', after the end')));
+  if (!CLUSTER) expect(find(rights, after)).toEqual([]);
+  // The token passes with each joining; the server keeps its hash.
+  const kept = new Map([...places].filter(([name]) => name !== 'what was sent'));
+  expect(find([token], kept)).toEqual([]);
+  expect(find([token], places).join()).toContain('the token (raw) in what was sent');
 });

@@ -6,6 +6,7 @@ import type { Page } from '@playwright/test';
 import { expect, meet, test } from '../support/fixtures.js';
 import { COUNT, payloads } from '../support/payloads.js';
 import type { Person } from '../support/person.js';
+import { Guest } from '../support/room.js';
 
 const ALL = payloads();
 /** Some of every kind. */
@@ -194,11 +195,32 @@ test('payloads in letters are text', async ({ alice, bob }) => {
   }
 });
 
+test('payloads in a room are text', async ({ alice, bob }) => {
+  test.setTimeout(180_000);
+  for (const person of [alice, bob]) await guard(person);
+  const [a, b] = [new Guest(alice), new Guest(bob)];
+  const link = await a.make({ history: 500 });
+  // A name has no characters that mislead or control.
+  const name = SOME.find((text) => !/[\p{Cc}\p{Cf}]/u.test(text) && text.length > 20 && text.includes('<'))!;
+  await a.join(link, name);
+  await b.join(link);
+  await expect(b.people.filter({ hasText: name })).toHaveCount(1);
+  const some = ALL.filter((_, n) => n % 5 === 0);
+  await typeAll(alice.page, 'textarea', 'button.send', some);
+  for (const person of [alice, bob]) {
+    await expect.poll(() => person.transcript(), { timeout: 60_000 }).toEqual(some.map((text) => ({ text, own: person === alice })));
+    await expectNoForeignMarkup(person.page);
+  }
+  await bob.button(name).click();
+  await expect(bob.dialog).toContainText(name);
+  await expectNoForeignMarkup(bob.page);
+});
+
 test('payloads in the fragment of an address do nothing', async ({ alice, bob }) => {
   test.setTimeout(120_000);
   for (const person of [alice, bob]) await guard(person);
   await meet(alice, bob);
-  for (const path of ['/i#', '/i#~', '/chat#', '/letter#', '/#']) {
+  for (const path of ['/i#', '/i#~', '/chat#', '/letter#', '/r#', '/rooms#', '/#']) {
     await bob.goto(path);
     await bob.page.evaluate(
       async ({ texts, start }) => {

@@ -1,21 +1,29 @@
 //! The browser, as the pages see it.
 
+#[cfg(feature = "rooms")]
+use crate::rooms::BrowserRooms;
 use crate::{checks, opening, saving, worker_link::WorkerLink};
+#[cfg(feature = "rooms")]
+use rly_app::platform::Rooms;
 use rly_app::platform::{Lack, LocalFuture, OpenError, Opened, Platform};
-use rly_browser::{clock, random};
+use rly_browser::{clock, random, talk::MessengerTalk};
 use rly_protocol::{Timestamp, to_base64url};
 use rly_view::{Answer, Command, Failure, FromWorker, Link};
 use std::rc::Rc;
 
 /// The browser.
 pub(crate) struct BrowserPlatform {
-    worker: WorkerLink,
+    worker: WorkerLink<MessengerTalk>,
+    #[cfg(feature = "rooms")]
+    rooms: Rc<BrowserRooms>,
 }
 
 impl BrowserPlatform {
-    pub(crate) fn new(worker_url: String) -> Self {
+    pub(crate) fn new(worker_url: String, #[cfg(feature = "rooms")] rooms_url: String) -> Self {
         Self {
             worker: WorkerLink::new(worker_url),
+            #[cfg(feature = "rooms")]
+            rooms: Rc::new(BrowserRooms::new(rooms_url)),
         }
     }
 }
@@ -31,6 +39,11 @@ impl Platform for BrowserPlatform {
 
     fn listen(&self, on: Rc<dyn Fn(FromWorker)>) {
         self.worker.listen(on);
+    }
+
+    #[cfg(feature = "rooms")]
+    fn rooms(&self) -> Rc<dyn Rooms> {
+        Rc::clone(&self.rooms) as Rc<dyn Rooms>
     }
 
     fn open(&self, link: Link) -> LocalFuture<Result<Opened, OpenError>> {

@@ -1,12 +1,15 @@
 //! The link to the worker: starts it when it is first needed, matches answers to commands, and
 //! starts a fresh one when it dies. Commands without an answer are then said again, which is
-//! harmless: see [`Command`].
+//! harmless: see [`Command`](rly_view::Command).
 
 use futures_channel::oneshot;
 use gloo::timers::callback::Timeout;
-use rly_browser::{WORKER_READY, clock, message};
+use rly_browser::{
+    WORKER_READY, clock, message,
+    talk::{Asked, Talk},
+};
 use rly_protocol::Timestamp;
-use rly_view::{Answer, Command, Failure, FailureCode, FromWorker, Outcome, Phase, StateView, ToWorker};
+use rly_view::{Failure, FailureCode};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -30,10 +33,10 @@ const LONG_LIFE_MS: u64 = 60_000;
 /// The wait before a fresh worker is started: doubled with each death, at most this.
 const WAIT_MAX_MS: u32 = 30_000;
 
-/// The link to the worker.
-pub(crate) struct WorkerLink(Rc<RefCell<State>>);
+/// The link to a worker that speaks this language.
+pub(crate) struct WorkerLink<T: Talk>(Rc<RefCell<State<T>>>);
 
-struct State {
+struct State<T: Talk> {
     url: String,
     worker: Option<Running>,
     /// A fresh worker is started when this ends.
@@ -41,8 +44,8 @@ struct State {
     /// Deaths in a row.
     deaths: u32,
     next: u32,
-    waiting: BTreeMap<u32, Waiting>,
-    listeners: Vec<Rc<dyn Fn(FromWorker)>>,
+    waiting: BTreeMap<u32, Waiting<T>>,
+    listeners: Vec<Rc<dyn Fn(T::News)>>,
     /// It hears what becomes of the page.
     hears_page: bool,
     /// The page was left, and the browser keeps it for "back".
@@ -51,10 +54,10 @@ struct State {
     outdated: bool,
 }
 
-struct Waiting {
-    command: Command,
+struct Waiting<T: Talk> {
+    command: T::Command,
     tries: u32,
-    answer: oneshot::Sender<Outcome>,
+    answer: oneshot::Sender<T::Outcome>,
 }
 
 struct Running {
@@ -74,7 +77,7 @@ impl Drop for Running {
     }
 }
 
-impl WorkerLink {
+impl<A: 'static, T: Talk<Outcome = Result<A, Failure>>> WorkerLink<T> {
     pub(crate) fn new(url: String) -> Self {
         Self(Rc::new(RefCell::new(State {
             url,
@@ -91,19 +94,22 @@ impl WorkerLink {
     }
 
     /// Runs a command, as soon as there is a worker.
-    pub(crate) fn run(&self, command: Command) -> impl Future<Output = Result<Answer, Failure>> + use<> {
+    pub(crate) fn run(&self, command: T::Command) -> impl Future<Output = T::Outcome> + use<A, T> {
         let answer = say(&self.0, command);
         async move { answer.await.unwrap_or(Err(FailureCode::Internal.into())) }
     }
 
     /// Tells what the worker says, but for answers.
-    pub(crate) fn listen(&self, on: Rc<dyn Fn(FromWorker)>) {
+    pub(crate) fn listen(&self, on: Rc<dyn Fn(T::News)>) {
         self.0.borrow_mut().listeners.push(on);
         start(&self.0);
     }
 }
 
-fn say(link: &Rc<RefCell<State>>, command: Command) -> oneshot::Receiver<Outcome> {
+fn say<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(
+    link: &Rc<RefCell<State<T>>>,
+    command: T::Command,
+) -> oneshot::Receiver<T::Outcome> {
     let (answer, receiver) = oneshot::channel();
     if link.borrow().outdated {
         let _ = answer.send(Err(FailureCode::Refused.into()));
@@ -120,7 +126,7 @@ fn say(link: &Rc<RefCell<State>>, command: Command) -> oneshot::Receiver<Outcome
         };
         if let Some(running) = state.worker.as_ref().filter(|running| running.ready) {
             waiting.tries += 1;
-            post(&running.worker, n, &waiting.command);
+            post::<T>(&running.worker, n, &waiting.command);
         }
         state.waiting.insert(n, waiting);
     }
@@ -129,7 +135,7 @@ fn say(link: &Rc<RefCell<State>>, command: Command) -> oneshot::Receiver<Outcome
 }
 
 /// Starts a worker if none runs and none is about to.
-fn start(link: &Rc<RefCell<State>>) {
+fn start<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>) {
     let state = link.borrow();
     if state.worker.is_some() || state.restart.is_some() || state.aside {
         return;
@@ -143,7 +149,9 @@ fn start(link: &Rc<RefCell<State>>) {
     }
 }
 
-fn spawn(link: &Rc<RefCell<State>>) -> Result<Running, JsValue> {
+fn spawn<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(
+    link: &Rc<RefCell<State<T>>>,
+) -> Result<Running, JsValue> {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
     let worker = Worker::new_with_options(&link.borrow().url, &options)?;
@@ -168,7 +176,7 @@ fn spawn(link: &Rc<RefCell<State>>) -> Result<Running, JsValue> {
     })
 }
 
-fn heard(link: &Rc<RefCell<State>>, said: &JsValue) {
+fn heard<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>, said: &JsValue) {
     if said == WORKER_READY {
         return ready(link);
     }
@@ -178,39 +186,37 @@ fn heard(link: &Rc<RefCell<State>>, said: &JsValue) {
     if said == OUTDATED {
         return outdated(link);
     }
-    let Some(message) = message::read(said) else {
+    let Some(news) = message::read::<T::News>(said) else {
         return;
     };
-    match message {
-        FromWorker::Answer { n, outcome } => {
+    match T::answered(news) {
+        Ok((n, outcome)) => {
             let waiting = link.borrow_mut().waiting.remove(&n);
             if let Some(waiting) = waiting {
                 // Whoever asked may have left the page.
                 let _ = waiting.answer.send(outcome);
             }
         }
-        message @ (FromWorker::State(_) | FromWorker::Messages { .. } | FromWorker::CatchUp) => {
-            tell(link, &message);
-        }
+        Err(news) => tell(link, &news),
     }
 }
 
-fn ready(link: &Rc<RefCell<State>>) {
+fn ready<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>) {
     {
         let state = &mut *link.borrow_mut();
         let Some(running) = &mut state.worker else { return };
         running.ready = true;
         for (n, waiting) in &mut state.waiting {
             waiting.tries += 1;
-            post(&running.worker, *n, &waiting.command);
+            post::<T>(&running.worker, *n, &waiting.command);
         }
     }
     // What was said while there was no worker, nobody heard.
-    tell(link, &FromWorker::CatchUp);
+    tell(link, &T::catch_up());
 }
 
 /// No worker of this version can be started any more. Only a reload helps, which the page then says.
-fn outdated(link: &Rc<RefCell<State>>) {
+fn outdated<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>) {
     let waiting = {
         let state = &mut *link.borrow_mut();
         state.outdated = true;
@@ -219,14 +225,10 @@ fn outdated(link: &Rc<RefCell<State>>) {
     for (_, waiting) in waiting {
         let _ = waiting.answer.send(Err(FailureCode::Refused.into()));
     }
-    let state = StateView {
-        phase: Phase::NeedsNewer,
-        ..StateView::default()
-    };
-    tell(link, &FromWorker::State(state));
+    tell(link, &T::outdated());
 }
 
-fn tell(link: &Rc<RefCell<State>>, message: &FromWorker) {
+fn tell<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>, message: &T::News) {
     let listeners = link.borrow().listeners.clone();
     for on in listeners {
         on(message.clone());
@@ -234,7 +236,7 @@ fn tell(link: &Rc<RefCell<State>>, message: &FromWorker) {
 }
 
 /// Not now: what hears of a worker's death goes with the worker.
-fn bury_soon(link: Weak<RefCell<State>>) {
+fn bury_soon<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: Weak<RefCell<State<T>>>) {
     wasm_bindgen_futures::spawn_local(async move {
         if let Some(link) = link.upgrade() {
             died(&link);
@@ -243,7 +245,7 @@ fn bury_soon(link: Weak<RefCell<State>>) {
 }
 
 /// The worker failed to load, or panicked: its memory is lost, what it stored is not.
-fn died(link: &Rc<RefCell<State>>) {
+fn died<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>) {
     let state = &mut *link.borrow_mut();
     if state.restart.is_some() {
         return;
@@ -281,7 +283,7 @@ fn died(link: &Rc<RefCell<State>>) {
 }
 
 /// What becomes of the page concerns the worker.
-fn hear_page(link: &Rc<RefCell<State>>) {
+fn hear_page<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>) {
     if core::mem::replace(&mut link.borrow_mut().hears_page, true) {
         return;
     }
@@ -292,7 +294,7 @@ fn hear_page(link: &Rc<RefCell<State>>) {
     let on_change = on_link(link, move |link, _| {
         if seen.visibility_state() == VisibilityState::Visible {
             // Nobody waits for this answer.
-            drop(say(link, Command::Wake));
+            drop(say(link, T::wake()));
         }
     });
     listen(&window, "online", &on_change);
@@ -310,7 +312,7 @@ fn hear_page(link: &Rc<RefCell<State>>) {
 /// A page that is left may be kept by the browser, to be shown again on "back". Some (WebKit) then keep
 /// its worker too, asleep and with the lock that makes it the leader: no other page could do anything.
 /// So it is ended. What it was asked and has not answered is said to the next one.
-fn put_aside(link: &Rc<RefCell<State>>, event: &Event) {
+fn put_aside<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>, event: &Event) {
     let kept = event.dyn_ref().is_some_and(PageTransitionEvent::persisted);
     if kept {
         let state = &mut *link.borrow_mut();
@@ -321,7 +323,7 @@ fn put_aside(link: &Rc<RefCell<State>>, event: &Event) {
 }
 
 /// The page is shown again.
-fn take_up(link: &Rc<RefCell<State>>) {
+fn take_up<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(link: &Rc<RefCell<State<T>>>) {
     if core::mem::take(&mut link.borrow_mut().aside) {
         start(link);
     }
@@ -329,19 +331,20 @@ fn take_up(link: &Rc<RefCell<State>>) {
 
 /// What somebody wrote and the worker has not stored would be lost with the page, so the browser asks.
 /// The worker mostly needs less time than the question.
-fn ask_to_stay(state: &State, event: &Event) {
-    let holds_words = |waiting: &Waiting| {
-        matches!(
-            waiting.command,
-            Command::Send { .. } | Command::Reply { .. } | Command::CreateInvite { letter: Some(_), .. }
-        )
-    };
-    if state.waiting.values().any(holds_words) {
+fn ask_to_stay<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(state: &State<T>, event: &Event) {
+    if state
+        .waiting
+        .values()
+        .any(|waiting| T::holds_words(&waiting.command))
+    {
         event.prevent_default();
     }
 }
 
-fn on_link(link: &Rc<RefCell<State>>, then: impl Fn(&Rc<RefCell<State>>, &Event) + 'static) -> JsValue {
+fn on_link<A: 'static, T: Talk<Outcome = Result<A, Failure>>>(
+    link: &Rc<RefCell<State<T>>>,
+    then: impl Fn(&Rc<RefCell<State<T>>>, &Event) + 'static,
+) -> JsValue {
     let weak = Rc::downgrade(link);
     Closure::<dyn Fn(Event)>::new(move |event| {
         if let Some(link) = weak.upgrade() {
@@ -356,8 +359,8 @@ fn listen(target: &EventTarget, event: &str, on: &JsValue) {
     let _ = target.add_event_listener_with_callback(event, on.unchecked_ref());
 }
 
-fn post(worker: &Worker, n: u32, command: &Command) {
-    let command = ToWorker {
+fn post<T: Talk>(worker: &Worker, n: u32, command: &T::Command) {
+    let command = Asked::<T> {
         n,
         command: command.clone(),
     };

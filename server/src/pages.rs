@@ -66,7 +66,7 @@ impl Pages {
 
 async fn page(site: &Site, path: &str) -> Result<Content, PageError> {
     let failed = |error: &dyn std::fmt::Display| PageError::Render(path.into(), error.to_string());
-    let assets = site.assets().clone();
+    let assets = site.assets().of(path);
     let render = leptos_axum::render_app_async(move || rly_app::shell(assets.clone()));
     let request = Request::get(path)
         .body(Body::empty())

@@ -16,11 +16,15 @@ use thiserror::Error;
 
 /// What only the pages load. Everything else, the icon and the web manifest for two, is also served
 /// under its own name, as others refer to it by that.
-const LOADED: [&str; 7] = [
+const LOADED: [&str; 11] = [
     "app.js",
     "app.wasm",
     "boot.js",
     "messenger.wasm",
+    "room-worker.js",
+    "room-worker.wasm",
+    "rooms.js",
+    "rooms.wasm",
     "style.css",
     "worker.js",
     "worker.wasm",
@@ -84,6 +88,10 @@ impl Site {
             app_wasm: path("app.wasm")?,
             worker_js: path("worker.js")?,
             worker_wasm: path("worker.wasm")?,
+            rooms_js: path("rooms.js")?,
+            rooms_wasm: path("rooms.wasm")?,
+            room_worker_js: path("room-worker.js")?,
+            room_worker_wasm: path("room-worker.wasm")?,
             style: path("style.css")?,
             icon: path("favicon.svg")?,
         };

@@ -448,7 +448,7 @@ async fn every_answer_carries_the_security_headers() {
 async fn pages_are_finished_and_the_same_for_everybody() {
     let server = Server::start().await;
     let mut seen = HashSet::new();
-    for path in ["/", "/letter", "/i", "/chat", "/settings"] {
+    for path in ["/", "/letter", "/i", "/chat", "/settings", "/r", "/rooms"] {
         let plain = server.get(path).await;
         assert_eq!(plain.status, StatusCode::OK, "{path}");
         assert_eq!(plain.header("content-type"), Some("text/html; charset=utf-8"));

@@ -18,8 +18,8 @@ use rly_protocol::{
     to_base64url,
 };
 use rly_view::{
-    FailureCode, MessageState, RoomAnswer, RoomCode, RoomCommand, RoomContentView, RoomEndView,
-    RoomMessageView, RoomPhase,
+    FailureCode, MessageState, RoomAnswer, RoomCode, RoomCommand, RoomContact, RoomContentView, RoomEndView,
+    RoomMessageView, RoomPhase, RoomUpdate, RoomView,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -57,6 +57,8 @@ struct Person {
     /// Answers and effects that wait for somebody else.
     outcomes: Vec<Result<RoomAnswer, FailureCode>>,
     wishes: Vec<RoomEffect>,
+    /// Messages that were told of with their place.
+    placed: usize,
     over: bool,
 }
 
@@ -71,6 +73,7 @@ impl Person {
             row: None,
             outcomes: Vec::new(),
             wishes: Vec::new(),
+            placed: 0,
             over: false,
         }
     }
@@ -172,10 +175,16 @@ impl Person {
                 changes,
                 effects,
                 answers,
-                ..
+                updates,
             } = self.room.handle(now(), &mut OsRng, input);
             for (_, row) in changes.rows {
                 self.row = row;
+            }
+            for update in updates {
+                if let RoomUpdate::Messages { messages, .. } = update {
+                    let placed = |message: &&RoomMessageView| text_of(message).is_some();
+                    self.placed += messages.iter().filter(placed).count();
+                }
             }
             self.outcomes.extend(
                 answers
@@ -242,11 +251,19 @@ impl Person {
     }
 }
 
+/// What a message says, if it is a text that has its place.
+fn text_of(message: &RoomMessageView) -> Option<&str> {
+    match &message.content {
+        RoomContentView::Text { text } if message.order < 1 << 52 => Some(text),
+        _ => None,
+    }
+}
+
 /// Texts that have their place, in order.
 fn texts(room: &Room) -> Vec<(RoomMessageView, String)> {
-    let text = |message: RoomMessageView| match &message.content {
-        RoomContentView::Text { text } if message.order < 1 << 52 => Some((message.clone(), text.clone())),
-        _ => None,
+    let text = |message: RoomMessageView| {
+        let text = text_of(&message)?.to_owned();
+        Some((message, text))
     };
     room.messages().into_iter().filter_map(text).collect()
 }
@@ -260,6 +277,12 @@ fn http(answer: common::process::Answer) -> Result<RoomState, HttpError> {
 
 fn is_said(n: usize) -> impl Fn(&Room) -> bool {
     move |room| texts(room).len() >= n
+}
+
+fn person_named(view: &RoomView, name: &str, number: u16) -> u32 {
+    let is_it = |p: &&rly_view::RoomPersonView| p.name == name && p.name_number == number;
+    let person = view.people.iter().find(is_it);
+    person.unwrap_or_else(|| panic!("no {name} {number}")).number
 }
 
 #[tokio::test]
@@ -385,6 +408,132 @@ async fn what_was_confirmed_outlives_a_kill_and_a_restart() {
             )));
         }
     }
+}
+
+#[tokio::test]
+async fn two_people_keep_each_other_as_contacts() {
+    let place = Place::new();
+    let server = place.start();
+    let mut ada = Person::maker(&server, LIMITS).await;
+    let link = ada.link();
+    ada.join(&server, "Ada").await.unwrap();
+    let mut bob = Person::guest(&server, &link).await;
+    bob.join(&server, "Bob").await.unwrap();
+    let mut eve = Person::guest(&server, &link).await;
+    eve.join(&server, "Eve").await.unwrap();
+    ada.until(&server, |room| room.view().people.len() == 3).await;
+    let of = |person: &Person, name: &str| person_named(&person.room.view(), name, 1);
+    let keep = |person: u32| RoomCommand::KeepContact {
+        room: String::new(),
+        person,
+        name: None,
+    };
+    let state = |room: &Room, number: u32| {
+        let view = room.view();
+        view.people.iter().find(|p| p.number == number).unwrap().contact
+    };
+    let (a, b) = (of(&ada, "Ada"), of(&ada, "Bob"));
+    bob.command(&server, keep(a)).await.unwrap();
+    assert_eq!(state(&bob.room, a), RoomContact::Asked);
+    ada.until(&server, |room| state(room, b) == RoomContact::AsksYou)
+        .await;
+    assert!(ada.wishes.is_empty(), "not without her word");
+    ada.command(&server, keep(b)).await.unwrap();
+    let RoomEffect::MakeInvite { person, .. } = ada.wishes.remove(0) else {
+        panic!("no invite")
+    };
+    assert_eq!(person, b);
+    let invite = Some("https://rly.example/i#invite".to_owned());
+    let (room, link) = (String::new(), invite.clone());
+    let made = RoomCommand::InviteMade { room, person, link };
+    ada.command(&server, made).await.unwrap();
+    // Ada's ask, the link and this go out one after the other, each when the one before is confirmed: what
+    // she does not read nobody sends for her.
+    ada.say(&server, "done").await.unwrap();
+    ada.until(&server, is_said(1)).await;
+    while bob.wishes.is_empty() {
+        bob.turn(&server).await;
+    }
+    let RoomEffect::OpenInvite { person, link, .. } = bob.wishes.remove(0) else {
+        panic!("no link")
+    };
+    assert_eq!((person, Some(link)), (a, invite));
+    let (room, conversation) = (String::new(), Some("c".into()));
+    let made = RoomCommand::ContactMade {
+        room,
+        person,
+        conversation,
+    };
+    bob.command(&server, made).await.unwrap();
+    assert_eq!(
+        (state(&bob.room, a), state(&ada.room, b)),
+        (RoomContact::Kept, RoomContact::Kept)
+    );
+    // Nobody else sees any of it.
+    eve.until(&server, is_said(1)).await;
+    let view = eve.room.view();
+    assert!(eve.wishes.is_empty() && view.people.iter().all(|p| p.contact == RoomContact::None));
+}
+
+/// 200 people, each on a websocket of their own; each hashes what it shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_people_show_one_transcript() {
+    const PEOPLE: usize = 200;
+    const WORDS: usize = 2;
+    let place = Place::new();
+    let server = place.start_with(|command| {
+        command.env("RLY_LIMITS", "joins=10000/10000,proofs=10000/10000");
+    });
+    let server = std::sync::Arc::new(server);
+    let limits = RoomLimits {
+        history: 500,
+        ..LIMITS
+    };
+    let mut ada = Person::maker(&server, limits).await;
+    let link = ada.link();
+    ada.join(&server, "Ada").await.unwrap();
+    let start = std::sync::Arc::new(tokio::sync::Barrier::new(PEOPLE));
+    let mut people = tokio::task::JoinSet::new();
+    for n in 0..PEOPLE {
+        let (server, link, start) = (server.clone(), link.clone(), start.clone());
+        people.spawn(async move {
+            let mut person = Person::guest(&server, &link).await;
+            // Many have the same name.
+            person.join(&server, &format!("Name {}", n % 20)).await.unwrap();
+            start.wait().await;
+            for word in 0..WORDS {
+                person.say(&server, &format!("{n} says {word}")).await.unwrap();
+            }
+            // Counted as they come: to make the whole view anew with each of so many takes minutes.
+            while person.placed < PEOPLE * WORDS {
+                person.turn(&server).await;
+            }
+            let messages = person.room.messages();
+            let wrong = |message: &&RoomMessageView| {
+                matches!(
+                    message.content,
+                    RoomContentView::Forged | RoomContentView::Missing { .. }
+                )
+            };
+            assert_eq!(messages.iter().filter(wrong).count(), 0);
+            let mut hash = Sha256::new();
+            for message in &messages {
+                if let Some(text) = text_of(message) {
+                    let RoomMessageView {
+                        order,
+                        name,
+                        name_number,
+                        ..
+                    } = message;
+                    hash.update(format!("{order} {name} {name_number} {text}\n"));
+                }
+            }
+            hash.finalize().to_vec()
+        });
+    }
+    let mut hashes = people.join_all().await;
+    hashes.dedup();
+    assert_eq!(hashes.len(), 1, "one order");
 }
 
 #[tokio::test]

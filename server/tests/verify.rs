@@ -174,6 +174,8 @@ fn a_server_of_this_build_is_told_as_such() {
         "/i",
         "/chat",
         "/settings",
+        "/r",
+        "/rooms",
         "/-",
         "/favicon.svg",
         "/api/openapi.json",
@@ -239,7 +241,7 @@ fn a_server_of_another_build_is_found() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("/assets/app.0123456789abcdef.wasm (identity): the status is 404, not 200"));
     // Every page names the file.
-    for path in ["/", "/letter", "/i", "/chat", "/settings", "/-"] {
+    for path in ["/", "/letter", "/i", "/chat", "/settings", "/r", "/rooms", "/-"] {
         assert!(
             said.contains(&format!("\n{path} (gzip): the content is another\n")),
             "{said}"

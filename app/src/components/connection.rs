@@ -9,14 +9,11 @@ use rly_view::{Command, Connection, Phase};
 
 /// A small sign of the connection's state: a dot and, unless all is well, words.
 #[component]
-pub fn ConnectionSign() -> impl IntoView {
+pub fn ConnectionSign(
+    /// Whose.
+    connection: Memo<Connection>,
+) -> impl IntoView {
     let t = text();
-    let messenger = messenger();
-    let connection = Memo::new(move |_| {
-        messenger
-            .state
-            .with(|state| state.as_ref().map_or(Connection::Idle, |state| state.connection))
-    });
     let kind = move || match connection.get() {
         Connection::Idle => "idle",
         Connection::Connecting => "connecting",

@@ -39,6 +39,77 @@ pub fn CopyButton(
     }
 }
 
+/// A link as a code and as text, with what is to be said about it below.
+#[component]
+pub fn GiveLink(
+    /// Names its box in the page.
+    id: &'static str,
+    /// The name of the box,
+    label: &'static str,
+    /// and of the code.
+    qr: &'static str,
+    /// The link itself.
+    #[prop(into)]
+    link: String,
+    children: Children,
+) -> impl IntoView {
+    let t = text();
+    let field = NodeRef::<html::Input>::new();
+    // What to do next is to take the link: the focus goes there.
+    Effect::new(move || {
+        if let Some(field) = field.get() {
+            let _ = field.focus();
+        }
+    });
+    let (to_copy, to_share) = (link.clone(), link.clone());
+    view! {
+        <Qr value=link.clone() label=qr />
+        <div class="link-words">
+            {browser::is_loopback(&link)
+                .then(|| {
+                    view! {
+                        <div class="notice">
+                            <p class="strong">{t.only_here_title}</p>
+                            <p>{t.only_here}</p>
+                        </div>
+                    }
+                })}
+            <div class="field">
+                <label for=id>{label}</label>
+                <input
+                    id=id
+                    type="text"
+                    readonly
+                    autocomplete="off"
+                    value=link
+                    node_ref=field
+                    on:focus=move |_| {
+                        if let Some(field) = field.get_untracked() {
+                            field.select();
+                        }
+                    }
+                />
+            </div>
+            <div class="actions">
+                <CopyButton label=t.copy_link value=Callback::new(move |()| to_copy.clone()) />
+                {browser::can_share()
+                    .then(|| {
+                        view! {
+                            <button
+                                type="button"
+                                class="button quiet"
+                                on:click=move |_| spawn_local(browser::share(to_share.clone()))
+                            >
+                                {t.share_link}
+                            </button>
+                        }
+                    })}
+            </div>
+            {children()}
+        </div>
+    }
+}
+
 /// A link to give away: as text, as a code, with what one should know about it.
 #[component]
 pub fn LinkPanel(
@@ -58,13 +129,6 @@ pub fn LinkPanel(
     let messenger = messenger();
     let asks: Open<()> = RwSignal::new(None);
     let job = Job::new();
-    let field = NodeRef::<html::Input>::new();
-    // What to do next is to take the link: the focus goes there.
-    Effect::new(move || {
-        if let Some(field) = field.get() {
-            let _ = field.focus();
-        }
-    });
     let withdraw = move |()| {
         asks.set(None);
         job.run(Command::WithdrawInvite { id: id.clone() }, move |_| {
@@ -73,51 +137,9 @@ pub fn LinkPanel(
     };
     let withdraw = Callback::new(withdraw);
     let until = Local::here(expires_at).moment(t, Local::here(messenger.now()));
-    let (to_copy, to_share) = (link.clone(), link.clone());
     view! {
         <div class="link-panel">
-            <Qr value=link.clone() label=t.invite_qr />
-            <div class="link-words">
-                {browser::is_loopback(&link)
-                    .then(|| {
-                        view! {
-                            <div class="notice">
-                                <p class="strong">{t.only_here_title}</p>
-                                <p>{t.only_here}</p>
-                            </div>
-                        }
-                    })}
-                <div class="field">
-                    <label for="invite-link">{t.invite_link}</label>
-                    <input
-                        id="invite-link"
-                        type="text"
-                        readonly
-                        autocomplete="off"
-                        value=link
-                        node_ref=field
-                        on:focus=move |_| {
-                            if let Some(field) = field.get_untracked() {
-                                field.select();
-                            }
-                        }
-                    />
-                </div>
-                <div class="actions">
-                    <CopyButton label=t.copy_link value=Callback::new(move |()| to_copy.clone()) />
-                    {browser::can_share()
-                        .then(|| {
-                            view! {
-                                <button
-                                    type="button"
-                                    class="button quiet"
-                                    on:click=move |_| spawn_local(browser::share(to_share.clone()))
-                                >
-                                    {t.share_link}
-                                </button>
-                            }
-                        })}
-                </div>
+            <GiveLink id="invite-link" label=t.invite_link qr=t.invite_qr link=link>
                 <p class="strong">{t.for_one}</p>
                 <p class="hint">{(t.works_until)(&until)}</p>
                 <button
@@ -129,7 +151,7 @@ pub fn LinkPanel(
                     {t.withdraw_link}
                 </button>
                 <super::Alert words=job.error />
-            </div>
+            </GiveLink>
             <ExportReminder />
         </div>
         {move || {

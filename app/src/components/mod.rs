@@ -36,6 +36,8 @@ pub use field::{Secret, TextArea, TextField};
 pub use frame::{Frame, LackNotice};
 pub use icon::{Icon, IconName};
 pub use in_app::InApp;
+#[cfg(any(feature = "ssr", feature = "rooms"))]
+pub use link_panel::GiveLink;
 pub use link_panel::{CopyButton, LinkPanel, link_over, link_words};
 pub use message::Message;
 pub use message_list::MessageList;

@@ -6,7 +6,7 @@ use crate::{
 };
 use leptos::prelude::*;
 use rly_protocol::Encode;
-use rly_view::{Command, ConversationView, InviteState, InviteView, LetterView};
+use rly_view::{Command, Connection, ConversationView, InviteState, InviteView, LetterView};
 
 /// The list of conversations, of letters to answer and of links, with the ways to new ones.
 #[component]
@@ -37,11 +37,16 @@ pub fn Sidebar(
     // A line is made anew only when it changes: a question in it stays while others do.
     let has_invites = Memo::new(move |_| !invites.with(Vec::is_empty));
     let name = move || messenger.sim().map(|sim| sim.name);
+    let connection = Memo::new(move |_| {
+        messenger
+            .state
+            .with(|state| state.as_ref().map_or(Connection::Idle, |state| state.connection))
+    });
     view! {
         <aside class="sidebar">
             <div class="sidebar-head">
                 <p class="me" dir="auto">{name}</p>
-                <ConnectionSign />
+                <ConnectionSign connection=connection />
             </div>
             <div class="actions sidebar-actions">
                 <button

@@ -1,9 +1,12 @@
 //! The messenger's own pages, which a letter does not need. In the browser they come in a file of their
 //! own: scripts/build-web splits it off at [`split::pages`]. Elsewhere they are simply there.
 
-use super::{chat::Chat, settings::Settings};
-use crate::{browser, components::Alert, text::text};
-use leptos::{prelude::*, task::spawn_local};
+use super::{
+    chat::Chat,
+    later::{NotLoaded, once_loaded},
+    settings::Settings,
+};
+use leptos::prelude::*;
 
 /// Makes them. None takes anything: what they show they find in the context.
 #[derive(Clone, Copy)]
@@ -11,10 +14,6 @@ struct Pages {
     chat: fn() -> AnyView,
     settings: fn() -> AnyView,
 }
-
-/// The file did not come: no connection, or a server that has a newer one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotLoaded;
 
 fn all() -> Pages {
     Pages {
@@ -73,54 +72,13 @@ pub use split::load;
 /// `/chat`.
 #[component]
 pub fn ChatPage() -> impl IntoView {
-    once_loaded(|pages| (pages.chat)())
+    once_loaded(|| Some((split::loaded()?.chat)()), || Box::pin(load()))
 }
 
 /// `/settings`.
 #[component]
 pub fn SettingsPage() -> impl IntoView {
-    once_loaded(|pages| (pages.settings)())
-}
-
-/// The page at once where it is there: on the server, when it is hydrated, and soon after the worker's
-/// first word. Who comes from a letter before that waits a moment.
-fn once_loaded(page: fn(Pages) -> AnyView) -> AnyView {
-    if let Some(pages) = split::loaded() {
-        return page(pages);
-    }
-    let t = text();
-    let failed = RwSignal::new(None);
-    let loaded = RwSignal::new(false);
-    spawn_local(async move {
-        // The person may have gone on by now.
-        let _ = match load().await {
-            Ok(()) => loaded.try_set(true).is_some(),
-            Err(NotLoaded) => failed.try_set(Some(t.not_loaded.to_owned())).is_some(),
-        };
-    });
-    let waiting = move || {
-        view! {
-            <main class="page narrow">
-                <Alert words=failed />
-                {move || match failed.get() {
-                    None => view! { <p class="empty">{t.loading}</p> }.into_any(),
-                    Some(_) => {
-                        view! {
-                            <button type="button" class="button" on:click=|_| browser::reload()>
-                                {t.reload}
-                            </button>
-                        }
-                            .into_any()
-                    }
-                }}
-            </main>
-        }
-    };
-    let show = move || match loaded.get().then(split::loaded).flatten() {
-        Some(pages) => page(pages),
-        None => waiting().into_any(),
-    };
-    show.into_any()
+    once_loaded(|| Some((split::loaded()?.settings)()), || Box::pin(load()))
 }
 
 /// Whether the page of this path is one of them. It has to be loaded before it is hydrated.

@@ -58,6 +58,10 @@ pub fn Start() -> impl IntoView {
                         >
                             {t.import_sim}
                         </button>
+                        // Its pages are another module: the browser loads it.
+                        <a class="button quiet" href="/rooms" rel="external">
+                            {t.make_room}
+                        </a>
                     </div>
                     <p class="hint">{t.start_sim_hint}</p>
                 </div>

@@ -58,6 +58,7 @@ pub static ENGLISH: Text = Text {
     create_sim: "Create SIM",
     import_sim: "Import SIM",
     to_chats: "Go to your chats",
+    make_room: "Make a room",
     start_sim_hint: "A SIM is your identity here: a small key that lives in your browser and in a file that \
                      you can keep. It is made by itself with your first letter or reply.",
     steps_title: "How it works",

@@ -2,8 +2,13 @@
 //! does not compile.
 
 mod english;
+#[cfg(any(feature = "ssr", feature = "rooms"))]
+mod rooms;
 
 pub use english::ENGLISH;
+
+#[cfg(any(feature = "ssr", feature = "rooms"))]
+pub use rooms::{named, room_text};
 
 use crate::{api::ApiError, browser::Setting};
 use leptos::prelude::*;
@@ -94,6 +99,7 @@ pub struct Text {
     pub create_sim: &'static str,
     pub import_sim: &'static str,
     pub to_chats: &'static str,
+    pub make_room: &'static str,
     pub start_sim_hint: &'static str,
     pub steps_title: &'static str,
     pub steps: [(&'static str, &'static str); 3],

@@ -63,8 +63,8 @@ pub struct Room {
     closes_at: Timestamp,
     /// The server's clock is so far ahead of ours, in ms.
     ahead: i64,
-    /// Who waits for the answer to what was asked of the server over HTTP,
-    asked: Option<CommandId>,
+    /// Who wait for the answer to what was asked of the server over HTTP (several tabs may open a room),
+    asked: Vec<CommandId>,
     /// to join,
     joining: Option<CommandId>,
     /// to delete everything,
@@ -162,7 +162,7 @@ impl Room {
             head: 0,
             closes_at: Timestamp(0),
             ahead: 0,
-            asked: None,
+            asked: Vec::new(),
             joining: None,
             deleting: None,
             closing: None,
@@ -177,6 +177,11 @@ impl Room {
         self.keys.id()
     }
 
+    /// Which room a code is of.
+    pub fn id_of(code: &RoomCode) -> RoomId {
+        RoomKeys::new(code).id()
+    }
+
     /// The key that it signs with.
     pub fn key(&self) -> PublicKey {
         self.record.key
@@ -185,6 +190,12 @@ impl Room {
     /// Nothing of the room is kept any more: the machine can go once no page shows it.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, RoomPhase::Ended { .. } | RoomPhase::Deleted)
+    }
+
+    /// Something is to be done even if nobody looks at the room: what was to be deleted when the
+    /// connection was lost, or all of a room whose life is over.
+    pub fn is_pending(&self, now: Timestamp) -> bool {
+        self.record.deleting || now.0 >= self.record.ends_at.0.saturating_add(GRACE_MS)
     }
 
     /// Takes one input.
@@ -203,9 +214,8 @@ impl Room {
             RoomInput::SocketFrame(message) => self.frame(cx, message),
             RoomInput::SocketClosed => self.lost(cx),
             RoomInput::Signed { n, signature } => self.signed(cx, n, signature),
-            RoomInput::InviteMade { person, link } => self.invite_made(cx, person, link),
-            RoomInput::ContactMade { person, conversation } => self.contact_made(cx, person, conversation),
             RoomInput::Timer => self.timer(cx),
+            RoomInput::Wake => self.wake(cx),
         }
         self.end_in_time(cx);
         self.go_on(cx);
@@ -231,12 +241,18 @@ impl Room {
             _ if gone => Err(FailureCode::RoomGone),
             RoomCommand::Create { limits } => {
                 self.record.limits = limits;
-                self.asked = Some(from);
+                self.asked.push(from);
                 return self.ask_to_create(cx);
             }
-            RoomCommand::Open { .. } if self.kept => Ok(self.opened()),
+            RoomCommand::Open { .. } if self.kept => {
+                if self.phase == RoomPhase::Outside {
+                    // From outside nobody hears how much longer it lasts.
+                    cx.effect(RoomEffect::Look(self.id()));
+                }
+                Ok(self.opened())
+            }
             RoomCommand::Open { .. } => {
-                self.asked = Some(from);
+                self.asked.push(from);
                 return cx.effect(RoomEffect::Look(self.id()));
             }
             RoomCommand::Join { name, .. } => return self.join(cx, from, &name),
@@ -253,6 +269,20 @@ impl Room {
                 view: self.view(),
                 messages: self.messages(),
             }),
+            RoomCommand::Wake => {
+                self.wake(cx);
+                Ok(RoomAnswer::Done)
+            }
+            RoomCommand::InviteMade { person, link, .. } => {
+                self.invite_made(cx, person, link);
+                Ok(RoomAnswer::Done)
+            }
+            RoomCommand::ContactMade {
+                person, conversation, ..
+            } => {
+                self.contact_made(cx, person, conversation);
+                Ok(RoomAnswer::Done)
+            }
         };
         cx.answer(Some(from), outcome);
     }
@@ -273,9 +303,9 @@ impl Room {
                 self.learn(state.limits, state.ends_at, state.closes_at);
                 self.store(cx);
                 let answer = self.opened();
-                cx.answer(self.asked.take(), Ok(answer));
+                self.answer_asked(cx, Ok(answer));
             }
-            Ok(_) => cx.answer(self.asked.take(), Err(FailureCode::Refused)),
+            Ok(_) => self.answer_asked(cx, Err(FailureCode::Refused)),
             Err(HttpError::Code(ErrorCode::RoomTaken, _)) if self.record.creator && !self.kept => {
                 let code = new_code(cx.rng);
                 self.record.code = Bytes::copy_from_slice(code.as_bytes());
@@ -283,7 +313,7 @@ impl Room {
                 self.ask_to_create(cx);
             }
             Err(HttpError::Code(ErrorCode::NoRoom, _)) => {
-                cx.answer(self.asked.take(), Err(FailureCode::RoomGone));
+                self.answer_asked(cx, Err(FailureCode::RoomGone));
                 self.ended(cx, None);
             }
             Err(error) => {
@@ -292,10 +322,16 @@ impl Room {
                     HttpError::Network => FailureCode::Offline,
                 };
                 self.trouble = Some(code);
-                cx.answer(self.asked.take(), Err(code));
+                self.answer_asked(cx, Err(code));
             }
         }
         self.dirty = true;
+    }
+
+    fn answer_asked(&mut self, cx: &mut Cx, outcome: Result<RoomAnswer, FailureCode>) {
+        for from in core::mem::take(&mut self.asked) {
+            cx.answer(Some(from), outcome.clone());
+        }
     }
 
     fn opened(&self) -> RoomAnswer {

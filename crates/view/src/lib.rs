@@ -20,6 +20,7 @@ pub use model::{
     Note, Phase, Preview, SimView, StateView,
 };
 pub use room::{
-    ROOM_PRESET, RoomAnswer, RoomCode, RoomCodeError, RoomCommand, RoomContact, RoomContentView, RoomEndView,
-    RoomMessageView, RoomPersonView, RoomPhase, RoomUpdate, RoomView, TWO_PERSON_PRESET,
+    FromRooms, ROOM_PRESET, RoomAnswer, RoomCode, RoomCodeError, RoomCommand, RoomContact, RoomContentView,
+    RoomEndView, RoomMessageView, RoomOutcome, RoomPersonView, RoomPhase, RoomUpdate, RoomView, RoomWish,
+    TWO_PERSON_PRESET, ToRooms,
 };

@@ -143,8 +143,59 @@ choice! {
         9 => RefuseContact { room: String, person: u32 },
         /// The room as it is: a page shows it anew. Answer: `View`.
         10 => Show { room: String },
+        /// The browser went online or offline, or the page came to the front: see to the connections.
+        11 => Wake,
+        /// What came of [`RoomWish::MakeInvite`]; `None` if there is no link.
+        12 => InviteMade { room: String, person: u32, link: Option<String> },
+        /// What came of [`RoomWish::OpenInvite`]: the conversation, unless it failed.
+        13 => ContactMade { room: String, person: u32, conversation: Option<String> },
     }
 }
+
+record! {
+    /// A message from a page to its worker for rooms.
+    #[derive(Clone, Debug)]
+    pub struct ToRooms {
+        /// Number of the request; the answer repeats it.
+        pub n: u32,
+        /// What to do.
+        pub command: RoomCommand,
+    }
+}
+
+choice! {
+    /// A message from the worker for rooms to its page.
+    #[derive(Clone)]
+    pub enum FromRooms {
+        /// The answer to a command of this page.
+        1 => Answer { n: u32, outcome: RoomOutcome },
+        /// Something has changed.
+        2 => Update(update: RoomUpdate),
+        /// Some of what was said may not have been heard: open again what is shown.
+        3 => CatchUp,
+        /// Nothing can be stored: all rooms stand still until one is opened again.
+        4 => Trouble { code: crate::FailureCode },
+        /// A newer version of the app runs in another tab: this one has to be loaded again.
+        5 => Outdated,
+        /// To the page of the leading tab alone: something that the messenger has to do.
+        6 => Wish { room: String, wish: RoomWish },
+    }
+}
+
+choice! {
+    /// What a room wants of the messenger, which runs in another worker: the page passes it on.
+    #[derive(Clone)]
+    pub enum RoomWish {
+        /// A link without a letter ([`Command::CreateInvite`](crate::Command::CreateInvite)). `id` is the
+        /// invite's, the same again after a crash; the name is for a SIM, if there is none.
+        1 => MakeInvite { person: u32, id: String, name: Option<String> },
+        /// Open a link and answer it with an empty text ([`Command::Reply`](crate::Command::Reply)).
+        2 => OpenInvite { person: u32, link: String, name: Option<String> },
+    }
+}
+
+/// How a room's command ended.
+pub type RoomOutcome = Result<RoomAnswer, crate::Failure>;
 
 choice! {
     /// What a room's command gives.
@@ -160,7 +211,7 @@ choice! {
 }
 
 choice! {
-    /// What a worker says about rooms. Sent as [`FromWorker::Room`](crate::FromWorker::Room).
+    /// What a worker says about a room.
     #[derive(Clone)]
     pub enum RoomUpdate {
         /// Everything but messages, whole, after each change.
@@ -191,6 +242,10 @@ record! {
         pub ends_at: Timestamp,
         /// The person that this browser is, once it has joined.
         pub you: Option<u32>,
+        /// The name that was given here, once one was: joining again is coming back under it.
+        pub name: Option<String>,
+        /// While the connection waits: when the next try is.
+        pub retry_at: Option<Timestamp>,
         /// This browser made the room.
         pub creator: bool,
         /// Who belongs to it, in the order of joining.

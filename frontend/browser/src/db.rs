@@ -1,4 +1,4 @@
-//! The database "rly" of IndexedDB: rows under binary keys, as they are (sealed), and the at-rest key.
+//! A database of IndexedDB: rows under binary keys, as they are (sealed), and the at-rest key.
 
 use crate::{Batch, Row, StoreError, global, migrations, requests};
 use js_sys::{Array, Object, Reflect, Uint8Array};
@@ -8,7 +8,11 @@ use web_sys::{
     IdbOpenDbRequest, IdbTransaction, IdbVersionChangeEvent,
 };
 
-const NAME: &str = "rly";
+/// The messenger's.
+pub(crate) const MESSENGER: &str = "rly";
+/// That of rooms: rows, and the keys that sign in them.
+#[cfg(feature = "worker")]
+pub(crate) const ROOMS: &str = "rly-rooms";
 const ROWS: &str = "rows";
 const KEYS: &str = "keys";
 const AT_REST: &str = "at-rest";
@@ -41,9 +45,9 @@ pub(crate) struct Db(DatabaseWithOptions);
 
 impl Db {
     /// Opens the database, in the form that this version of the app writes.
-    pub(crate) async fn open() -> Result<Self, StoreError> {
+    pub(crate) async fn open(name: &str) -> Result<Self, StoreError> {
         let request = global::indexed_db()?
-            .open_with_u32(NAME, migrations::VERSION)
+            .open_with_u32(name, migrations::VERSION)
             .map_err(|error| StoreError::from_js(&error))?;
         let on_upgrade = Closure::once(upgrade);
         request.set_onupgradeneeded(Some(on_upgrade.as_ref().unchecked_ref()));
@@ -65,13 +69,40 @@ impl Db {
 
     /// The key that seals the rows.
     pub(crate) async fn at_rest_key(&self) -> Result<Option<CryptoKey>, StoreError> {
+        self.key(AT_REST).await
+    }
+
+    /// The key of this name.
+    pub(crate) async fn key(&self, name: &str) -> Result<Option<CryptoKey>, StoreError> {
         let store = self.read(KEYS)?;
-        let request = store.get(&AT_REST.into()).map_err(failed)?;
+        let request = store.get(&name.into()).map_err(failed)?;
         let key = requests::result(&request).await?;
         if key.is_undefined() {
             return Ok(None);
         }
         key.dyn_into().map(Some).map_err(|_| StoreError::Broken)
+    }
+
+    /// Keeps a key under a name, or forgets it.
+    #[cfg(feature = "worker")]
+    pub(crate) async fn set_key(&self, name: &str, key: Option<&CryptoKey>) -> Result<(), StoreError> {
+        let transaction = self.write(KEYS)?;
+        let store = transaction.object_store(KEYS).map_err(failed)?;
+        match key {
+            Some(key) => store.put_with_key(key, &name.into()),
+            None => store.delete(&name.into()),
+        }
+        .map_err(failed)?;
+        requests::completed(&transaction).await
+    }
+
+    /// The names of all keys but the one at rest.
+    #[cfg(feature = "worker")]
+    pub(crate) async fn key_names(&self) -> Result<Vec<String>, StoreError> {
+        let request = self.read(KEYS)?.get_all_keys().map_err(failed)?;
+        let names = Array::from(&requests::result(&request).await?);
+        let names = names.iter().filter_map(|name| name.as_string());
+        Ok(names.filter(|name| name != AT_REST).collect())
     }
 
     /// Keeps this key, unless another tab was faster: the key that is kept.
@@ -112,7 +143,8 @@ impl Db {
         requests::completed(&transaction).await
     }
 
-    /// Deletes the rows and the at-rest key.
+    /// Deletes the rows and all keys.
+    #[cfg(feature = "worker")]
     pub(crate) async fn erase(&self) -> Result<(), StoreError> {
         let stores = Array::of2(&ROWS.into(), &KEYS.into());
         let transaction = self

@@ -6,15 +6,20 @@ pub mod clock;
 mod db;
 mod error;
 mod global;
+pub mod graphemes;
 pub mod letters;
 pub mod message;
 mod migrations;
 pub mod random;
 mod requests;
+pub mod signing;
 mod store;
+pub mod talk;
 #[cfg(feature = "vectors")]
 pub mod vectors;
 mod webcrypto;
+#[cfg(feature = "worker")]
+pub mod worker;
 
 pub use error::StoreError;
 pub use store::{Batch, Key, Row, Store};

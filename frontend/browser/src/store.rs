@@ -1,6 +1,14 @@
 //! The store: rows in IndexedDB, sealed at rest.
 
-use crate::{StoreError, at_rest::AtRest, db::Db};
+use crate::{
+    StoreError,
+    at_rest::AtRest,
+    db::{Db, MESSENGER},
+};
+#[cfg(feature = "worker")]
+use crate::{db::ROOMS, signing::SigningKey};
+#[cfg(feature = "worker")]
+use rly_protocol::PublicKey;
 
 /// Names a row: a byte for the table, then whatever names it there. Ordered bytewise.
 pub type Key = Vec<u8>;
@@ -30,17 +38,78 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn open() -> Result<Self, StoreError> {
-        let db = Db::open().await?;
+        Self::of(MESSENGER).await
+    }
+
+    async fn of(name: &str) -> Result<Self, StoreError> {
+        let db = Db::open(name).await?;
         let at_rest = AtRest::of(&db).await?;
         Ok(Self { db, at_rest })
     }
 
-    /// Deletes everything, the at-rest key too, whether or not it can be read.
+    /// Opens that of rooms, or makes it. It is one of its own, so that neither has to know what the other
+    /// stores, or when it is erased.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing was deleted.
+    /// [`StoreError`].
+    #[cfg(feature = "worker")]
+    pub async fn open_rooms() -> Result<Self, StoreError> {
+        Self::of(ROOMS).await
+    }
+
+    /// Deletes everything, that of rooms too, and the at-rest keys, whether or not it can be read. Whoever
+    /// runs rooms is told: [`erased`](crate::worker::erased).
+    ///
+    /// # Errors
+    /// [`StoreError`]; then the messenger's was not deleted.
+    #[cfg(feature = "worker")]
     pub async fn erase() -> Result<(), StoreError> {
-        Db::open().await?.erase().await
+        Db::open(ROOMS).await?.erase().await?;
+        Db::open(MESSENGER).await?.erase().await?;
+        crate::worker::tell_erased();
+        Ok(())
+    }
+
+    /// Keeps a key that signs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    #[cfg(feature = "worker")]
+    pub async fn keep_key(&self, public: &PublicKey, key: &SigningKey) -> Result<(), StoreError> {
+        self.db.set_key(&String::from(*public), Some(&key.0)).await
+    }
+
+    /// The key that signs for this one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    #[cfg(feature = "worker")]
+    pub async fn signing_key(&self, public: &PublicKey) -> Result<Option<SigningKey>, StoreError> {
+        Ok(self.db.key(&String::from(*public)).await?.map(SigningKey))
+    }
+
+    /// Forgets a key that signs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    #[cfg(feature = "worker")]
+    pub async fn forget_key(&self, public: &PublicKey) -> Result<(), StoreError> {
+        self.db.set_key(&String::from(*public), None).await
+    }
+
+    /// Forgets all keys that sign, but for these.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    #[cfg(feature = "worker")]
+    pub async fn forget_keys_but(&self, kept: &[PublicKey]) -> Result<(), StoreError> {
+        let kept: Vec<String> = kept.iter().copied().map(String::from).collect();
+        for name in self.db.key_names().await? {
+            if !kept.contains(&name) {
+                self.db.set_key(&name, None).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the whole change or nothing of it; it is on the disk when this returns.

@@ -98,11 +98,30 @@ pub(crate) async fn verify(key: &PublicKey, signature: &Signature, message: &[u8
 
 /// The public half of a fresh key whose private half nobody keeps.
 pub(crate) async fn new_public_key() -> Result<PublicKey, JsValue> {
+    Ok(new_key_pair().await?.1)
+}
+
+/// A fresh ECDSA P-256 key that no script can read, and its public half.
+pub(crate) async fn new_key_pair() -> Result<(CryptoKey, PublicKey), JsValue> {
     let subtle = global::subtle().map_err(refused)?;
     let pair = subtle.generate_key_with_object(&ecdsa_p256()?, false, &words(&["sign", "verify"]))?;
     let pair: CryptoKeyPair = JsFuture::from(pair).await?.unchecked_into();
     let exported = JsFuture::from(subtle.export_key("raw", &pair.get_public_key())?).await?;
-    PublicKey::try_from(&bytes(&exported)[..]).map_err(|_| JsValue::UNDEFINED)
+    let public = PublicKey::try_from(&bytes(&exported)[..]).map_err(|_| JsValue::UNDEFINED)?;
+    Ok((pair.get_private_key(), public))
+}
+
+/// An ECDSA P-256 SHA-256 signature.
+pub(crate) async fn sign(key: &CryptoKey, message: &[u8]) -> Result<Signature, JsValue> {
+    let signed = global::subtle()
+        .map_err(refused)?
+        .sign_with_object_and_js_u8_array(
+            &EcdsaParams::new_with_str("ECDSA", "SHA-256"),
+            key,
+            &Uint8Array::from(message),
+        )?;
+    let signature = bytes(&JsFuture::from(signed).await?);
+    Ok(Signature(signature.try_into().map_err(|_| JsValue::UNDEFINED)?))
 }
 
 fn gcm(nonce: &[u8; 12], aad: &[u8]) -> AesGcmParams {

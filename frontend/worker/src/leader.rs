@@ -1,13 +1,17 @@
 //! The leader: runs the machine. What it changes is stored first; only then does anything happen
 //! because of it. If storing fails, the machine is thrown away: what is stored is the truth.
 
-use crate::{http, socket::Socket, tab::Tab, wire::TabId};
+use crate::http;
 use core::mem;
-use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::{StreamExt, future};
 use gloo::timers::callback::Timeout;
 use rand_core::OsRng;
-use rly_browser::{Batch, Store, StoreError, clock, letters};
+use rly_browser::{
+    Batch, Store, StoreError, clock, letters,
+    talk::MessengerTalk,
+    worker::{Asker, Said, Socket, SocketEvent},
+};
 use rly_client::{Changes, CommandId, Effect, Input, LoadError, Machine, Output, table};
 use rly_protocol::{Timestamp, from_base64url};
 use rly_view::{Answer, Command, Failure, FailureCode, FromWorker, Phase, StateView};
@@ -22,8 +26,10 @@ const RETRY_MS: u32 = 30_000;
 /// The longest wait that is given to the browser at once; it counts milliseconds in 31 bits.
 const TIMER_MAX_MS: u64 = 3_600_000;
 
+type Tab = rly_browser::worker::Tab<MessengerTalk>;
+
 /// What happens to the leader.
-pub(crate) enum Event {
+enum Event {
     /// Somebody wants something.
     Command { asker: Asker, command: Command },
     /// A tab was opened: it wants to know the state.
@@ -38,15 +44,6 @@ pub(crate) enum Event {
     Failed { life: u32, error: StoreError },
     /// Storage was left alone long enough.
     Retry,
-}
-
-/// Who wants to know how a command ended.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Asker {
-    /// `None`: this worker's own page.
-    pub(crate) tab: Option<TabId>,
-    /// The page's number for it.
-    pub(crate) n: u32,
 }
 
 struct Leader {
@@ -65,8 +62,21 @@ struct Leader {
     retry: Option<Timeout>,
 }
 
+/// Starts to lead; what comes back hears.
+pub(crate) fn start(tab: Rc<Tab>) -> Box<dyn Fn(Said<MessengerTalk>)> {
+    let (events, inbox) = unbounded();
+    spawn_local(lead(tab, events.clone(), inbox));
+    Box::new(move |said| {
+        let event = match said {
+            Said::Command { asker, command } => Event::Command { asker, command },
+            Said::Hello => Event::Hello,
+        };
+        say(&events, event);
+    })
+}
+
 /// Leads until the worker ends.
-pub(crate) async fn lead(tab: Rc<Tab>, events: UnboundedSender<Event>, inbox: UnboundedReceiver<Event>) {
+async fn lead(tab: Rc<Tab>, events: UnboundedSender<Event>, inbox: UnboundedReceiver<Event>) {
     let mut leader = Leader {
         tab,
         events,
@@ -256,7 +266,12 @@ impl Leader {
     fn open_socket(&mut self) {
         self.sockets += 1;
         let (number, events) = (self.sockets, self.events.clone());
-        let opened = Socket::open(&self.tab.origin(), move |input| {
+        let opened = Socket::open(&self.tab.origin(), move |event| {
+            let input = match event {
+                SocketEvent::Opened => Input::SocketOpened,
+                SocketEvent::Frame(frame) => Input::SocketFrame(frame),
+                SocketEvent::Closed => Input::SocketClosed,
+            };
             say(&events, Event::Socket { number, input });
         });
         self.socket = match opened {

@@ -5,10 +5,6 @@
 
 mod http;
 mod leader;
-mod lock;
-mod socket;
-mod tab;
-mod wire;
 
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
@@ -25,5 +21,5 @@ pub fn start() -> Result<(), JsValue> {
     // A release build says nothing: a panic's text may hold what somebody wrote.
     #[cfg(debug_assertions)]
     console_error_panic_hook::set_once();
-    tab::start()
+    rly_browser::worker::start(leader::start)
 }

@@ -1,4 +1,4 @@
-//! Builds what browsers load: both wasm modules with their glue, the styles and the public files,
+//! Builds what browsers load: the wasm modules with their glue, the styles and the public files,
 //! under names that contain their hash, compressed, listed in `manifest.json`.
 //!
 //! `rly-build-web [--dev]`, run in the workspace's root. The result is in `target/site`. What did
@@ -50,7 +50,7 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
 
 fn build(target: &Path, dev: bool) -> Result<(), BuildError> {
     let mut site = Site::open(target.join("site"))?;
-    for package in [wasm::PAGE, wasm::WORKER] {
+    for package in [wasm::PAGE, wasm::ROOMS, wasm::WORKER, wasm::ROOM_WORKER] {
         let module = wasm::build(target, &package, dev)?;
         let mut served = BTreeMap::new();
         for (part, wasm) in &module.parts {

@@ -47,6 +47,9 @@ pub struct Package {
     /// The name of its files.
     pub name: &'static str,
     package: &'static str,
+    features: Option<&'static str>,
+    /// It has pages in it.
+    page: bool,
     /// It has parts that are loaded later.
     splits: bool,
 }
@@ -55,18 +58,40 @@ pub struct Package {
 pub const PAGE: Package = Package {
     name: "app",
     package: "rly-frontend",
+    features: None,
+    page: true,
     splits: true,
+};
+/// What the pages of rooms load instead.
+pub const ROOMS: Package = Package {
+    name: "rooms",
+    package: "rly-frontend",
+    features: Some("rooms"),
+    page: true,
+    splits: false,
 };
 /// What its worker loads.
 pub const WORKER: Package = Package {
     name: "worker",
     package: "rly-worker",
+    features: None,
+    page: false,
+    splits: false,
+};
+/// What its worker for rooms loads.
+pub const ROOM_WORKER: Package = Package {
+    name: "room-worker",
+    package: "rly-room-worker",
+    features: None,
+    page: false,
     splits: false,
 };
 /// What runs the test vectors in a browser. Nobody serves it.
 pub const VECTORS: Package = Package {
     name: "vectors",
     package: "rly-vectors",
+    features: None,
+    page: false,
     splits: false,
 };
 
@@ -92,7 +117,7 @@ impl Built {
     }
 }
 
-/// Builds one package alone, so that the features of the other do not reach it.
+/// Builds one package alone, so that the features of others do not reach it.
 pub fn build(target: &Path, package: &Package, dev: bool) -> Result<Built, BuildError> {
     compile(package, dev)?;
     let name = package.name;
@@ -187,10 +212,13 @@ fn compile(package: &Package, dev: bool) -> Result<(), BuildError> {
         package.package,
     ]);
     cargo.args(["--target", TRIPLE, "--profile", PROFILE]);
+    if let Some(features) = package.features {
+        cargo.args(["--features", features]);
+    }
     if !dev {
         find_std()?;
         cargo.env("RUSTC_BOOTSTRAP", "1").args(SMALL);
-        if package.splits {
+        if package.page {
             cargo.args(EXACT);
         }
     }

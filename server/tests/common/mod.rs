@@ -1,4 +1,4 @@
-//! What the tests share: a site of seven small files, and a P-256 key with what it proves.
+//! What the tests share: a site of eleven small files, and a P-256 key with what it proves.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod process;
@@ -23,6 +23,10 @@ pub fn make_site(folder: &Path) {
         ("app", "wasm"),
         ("worker", "js"),
         ("worker", "wasm"),
+        ("rooms", "js"),
+        ("rooms", "wasm"),
+        ("room-worker", "js"),
+        ("room-worker", "wasm"),
         ("style", "css"),
         ("boot", "js"),
         ("favicon", "svg"),

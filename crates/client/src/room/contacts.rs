@@ -74,7 +74,7 @@ impl Room {
         if let (Some(you), Some(person)) = (self.people.you, self.people.number_of(&key))
             && you < person
         {
-            let (id, name) = (self.contact_id(b"invite", &key), self.record.name.clone());
+            let (id, name) = (self.invite_id(&key), self.record.name.clone());
             cx.effect(RoomEffect::MakeInvite { person, id, name });
         }
     }
@@ -143,14 +143,8 @@ impl Room {
         let Ok(link) = core::str::from_utf8(&link) else {
             return;
         };
-        let (id, name) = (self.contact_id(b"letter", &from), self.record.name.clone());
-        let link = link.to_owned();
-        cx.effect(RoomEffect::OpenInvite {
-            person,
-            id,
-            name,
-            link,
-        });
+        let (name, link) = (self.record.name.clone(), link.to_owned());
+        cx.effect(RoomEffect::OpenInvite { person, name, link });
     }
 
     pub(super) fn contact_made(&mut self, cx: &mut Cx, person: u32, conversation: Option<String>) {
@@ -213,10 +207,9 @@ impl Room {
     }
 
     /// The same each time, so that what was made before a crash is not made twice.
-    fn contact_id(&self, what: &[u8], key: &PublicKey) -> [u8; 16] {
+    fn invite_id(&self, key: &PublicKey) -> [u8; 16] {
         let hash = Sha256::new()
-            .chain_update(b"rly room contact id v1\0")
-            .chain_update(what)
+            .chain_update(b"rly room invite id v1\0")
             .chain_update(self.keys.token())
             .chain_update(key.as_bytes())
             .finalize();

@@ -36,22 +36,10 @@ pub enum RoomInput {
         /// By the room's key.
         signature: Signature,
     },
-    /// The answer to [`RoomEffect::MakeInvite`]; `None` if there is no link.
-    InviteMade {
-        /// From the effect.
-        person: u32,
-        /// The whole link.
-        link: Option<String>,
-    },
-    /// The answer to [`RoomEffect::OpenInvite`].
-    ContactMade {
-        /// From the effect.
-        person: u32,
-        /// The conversation, unless it failed.
-        conversation: Option<String>,
-    },
     /// The time asked for has come.
     Timer,
+    /// The network came back, or somebody looks: a connection that waits is tried at once.
+    Wake,
 }
 
 /// What the adapter of a room has to do.
@@ -76,7 +64,8 @@ pub enum RoomEffect {
     Create(CreateRoom),
     /// `GET /api/rooms/{id}`
     Look(RoomId),
-    /// Have the messenger make a link without a letter (`Command::CreateInvite`).
+    /// Have the messenger make a link without a letter (`Command::CreateInvite`). The answer is
+    /// [`RoomCommand::InviteMade`].
     MakeInvite {
         /// For the answer.
         person: u32,
@@ -85,12 +74,11 @@ pub enum RoomEffect {
         /// For a SIM, if there is none.
         name: Option<String>,
     },
-    /// Open a link and answer it with an empty text (`Command::Reply`).
+    /// Have the messenger open a link and answer it with an empty text (`Command::Reply`): once, however
+    /// often it is wanted. The answer is [`RoomCommand::ContactMade`].
     OpenInvite {
         /// For the answer.
         person: u32,
-        /// The letter's id: the same again after a crash.
-        id: [u8; 16],
         /// For a SIM, if there is none.
         name: Option<String>,
         /// The whole link.

@@ -32,7 +32,10 @@ pub(super) enum Signing {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Join,
-    Post,
+    /// Of the message with this sequence.
+    Post {
+        seq: u64,
+    },
     Delete,
     Close,
 }
@@ -57,7 +60,10 @@ pub(super) struct Link {
 impl Link {
     pub fn is_posting(&self) -> bool {
         matches!(self.signing, Some(Signing::Post { .. }))
-            || self.asked.iter().any(|(_, what)| *what == Asked::Post)
+            || self
+                .asked
+                .iter()
+                .any(|(_, what)| matches!(what, Asked::Post { .. }))
     }
 
     pub fn signature(&mut self) -> u64 {
@@ -129,6 +135,13 @@ impl Room {
         self.timer = None;
     }
 
+    /// Does not wait any longer for the next try.
+    pub(super) fn wake(&mut self, cx: &mut Cx) {
+        if self.link.retry_at.is_some() {
+            self.connect(cx);
+        }
+    }
+
     pub(super) fn set_timer(&mut self, cx: &mut Cx) {
         let end = (self.kept && !self.is_over()).then(|| {
             let end = match self.phase {
@@ -167,7 +180,7 @@ impl Room {
 
     pub(super) fn ask_to_post(&mut self, cx: &mut Cx, seq: u64, body: Bytes, signature: Signature) {
         let room = self.id();
-        self.request(cx, Asked::Post, |req| ClientFrame::RoomPost {
+        self.request(cx, Asked::Post { seq }, |req| ClientFrame::RoomPost {
             req,
             room,
             seq,
@@ -280,7 +293,7 @@ impl Room {
                 self.ended(cx, Some(RoomEndView::from(why)));
             }
             ServerFrame::Done { req } => match self.answered(req) {
-                Some(Asked::Post) => self.posted(cx),
+                Some(Asked::Post { seq }) => self.posted(cx, seq),
                 Some(Asked::Delete) => {
                     cx.answer(self.deleting.take(), Ok(RoomAnswer::Done));
                     self.forget(cx, RoomPhase::Deleted);
@@ -330,7 +343,7 @@ impl Room {
                     self.forget(cx, RoomPhase::Deleted);
                 }
             }
-            Asked::Post => self.post_refused(cx, code, wait),
+            Asked::Post { seq } => self.post_refused(cx, seq, code, wait),
             Asked::Delete if code == Some(ErrorCode::RoomNotJoined) => {
                 cx.answer(self.deleting.take(), Ok(RoomAnswer::Done));
                 self.forget(cx, RoomPhase::Deleted);

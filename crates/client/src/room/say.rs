@@ -112,9 +112,16 @@ impl Room {
         }
     }
 
-    /// The server has the first of the outbox.
-    pub(super) fn posted(&mut self, cx: &mut Cx) {
-        if self.record.outbox.is_empty() {
+    /// Whether the first of the outbox is the message with this sequence. It may have come back, as
+    /// everybody got it, before the answer did: then it waits no more.
+    fn waits(&self, seq: u64) -> bool {
+        let first = self.record.outbox.first().and_then(|first| first.sealed.as_ref());
+        first.is_some_and(|sealed| sealed.seq == seq)
+    }
+
+    /// The server has the message with this sequence.
+    pub(super) fn posted(&mut self, cx: &mut Cx, seq: u64) {
+        if !self.waits(seq) {
             return;
         }
         let pending = self.record.outbox.remove(0);
@@ -132,15 +139,19 @@ impl Room {
     /// Everything up to `seq` has arrived, as a new connection has told.
     pub(super) fn confirm(&mut self, cx: &mut Cx, seq: u64) {
         self.record.seq = self.record.seq.max(seq);
-        let confirmed = |pending: &Pending| pending.sealed.as_ref().is_some_and(|sealed| sealed.seq <= seq);
-        while self.record.outbox.first().is_some_and(confirmed) {
-            self.posted(cx);
+        let sealed = |pending: &Pending| pending.sealed.as_ref().map(|sealed| sealed.seq);
+        while let Some(first) = self.record.outbox.first().and_then(sealed)
+            && first <= seq
+        {
+            self.posted(cx, first);
         }
         self.store(cx);
     }
 
-    pub(super) fn post_refused(&mut self, cx: &mut Cx, code: Option<ErrorCode>, wait: u64) {
+    pub(super) fn post_refused(&mut self, cx: &mut Cx, seq: u64, code: Option<ErrorCode>, wait: u64) {
         match code {
+            Some(ErrorCode::RoomNotJoined) => self.lost(cx),
+            _ if !self.waits(seq) => {}
             _ if wait > 0 => self.link.post_at = Some(Timestamp(cx.now.0 + wait)),
             // The sequence is used up: another copy of this browser's state has used it. What is shown
             // twice is known by its id.
@@ -150,7 +161,6 @@ impl Room {
                     self.store(cx);
                 }
             }
-            Some(ErrorCode::RoomNotJoined) => self.lost(cx),
             _ => {
                 // It would be refused again.
                 if !self.record.outbox.is_empty() {

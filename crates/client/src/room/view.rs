@@ -37,6 +37,8 @@ impl Room {
             closes_at: self.here(self.closes_at),
             ends_at: self.here(self.record.ends_at),
             you: self.people.you,
+            name: self.record.name.clone(),
+            retry_at: self.link.retry_at,
             creator: self.record.creator,
             people: self.people.by_number.iter().map(person).collect(),
             trouble: self.trouble,

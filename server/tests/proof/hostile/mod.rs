@@ -32,12 +32,14 @@ const FRAMES: usize = 12;
 /// How much memory may be kept after all of it, beyond what a first tenth took.
 const GROWTH: usize = 32 << 20;
 
-const TARGETS: [&str; 14] = [
+const TARGETS: [&str; 18] = [
     "/",
     "/letter",
     "/i",
     "/chat",
     "/settings",
+    "/r",
+    "/rooms",
     "/favicon.svg",
     "/assets/boot.0123456789abcdef.js",
     "/nothing",
@@ -46,6 +48,8 @@ const TARGETS: [&str; 14] = [
     "/api/register_sim",
     "/api/share_contact",
     "/api/import_contact",
+    "/api/rooms",
+    "/api/rooms/AAAAAAAAAAAAAAAAAAAAAA",
     "/ws",
 ];
 const METHODS: [&str; 11] = [

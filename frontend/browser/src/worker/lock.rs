@@ -5,8 +5,6 @@ use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
 use web_sys::DedicatedWorkerGlobalScope;
 
-const NAME: &str = "rly-leader";
-
 #[wasm_bindgen]
 extern "C" {
     /// web-sys has it only behind its flag for unstable interfaces.
@@ -17,8 +15,9 @@ extern "C" {
 }
 
 /// Calls `lead` once this worker holds the lock, which it keeps until it ends.
-pub(crate) fn when_leader(
+pub(super) fn when_leader(
     scope: &DedicatedWorkerGlobalScope,
+    name: &str,
     lead: impl FnOnce() + 'static,
 ) -> Result<(), JsValue> {
     let locks: LockManager = Reflect::get(&scope.navigator(), &"locks".into())?.unchecked_into();
@@ -28,6 +27,6 @@ pub(crate) fn when_leader(
         Promise::new(&mut |_, _| {})
     });
     // A refusal is a rejection that nobody handles, which boot.js makes an error for the page.
-    let _ = locks.request(NAME, granted.unchecked_ref())?;
+    let _ = locks.request(name, granted.unchecked_ref())?;
     Ok(())
 }

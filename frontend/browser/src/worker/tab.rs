@@ -1,39 +1,68 @@
 //! One tab's worker: between its page, the other workers, and the leader, which it may be itself.
 
-use crate::{
-    leader::{self, Asker, Event},
+use super::{
     lock,
-    wire::{CHANNEL, Cast, TabId, Wire, version_heard, version_said},
+    wire::{Cast, TabId, Wire, version_heard, version_said},
+};
+use crate::{
+    WORKER_READY, message, random,
+    talk::{Asked, Talk},
 };
 use core::cmp::Ordering;
-use futures_channel::mpsc::{UnboundedSender, unbounded};
-use rly_browser::{WORKER_READY, message, random};
 use rly_protocol::to_base64url;
-use rly_view::{Command, FromWorker, Outcome, Phase, StateView, ToWorker};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{BroadcastChannel, DedicatedWorkerGlobalScope, MessageEvent};
 
+/// What is said to the leader.
+pub enum Said<T: Talk> {
+    /// Somebody wants something.
+    Command {
+        /// Who.
+        asker: Asker,
+        /// What.
+        command: T::Command,
+    },
+    /// A tab was opened: it wants to know the state.
+    Hello,
+}
+
+/// Who wants to know how a command ended.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// `None`: this worker's own page.
+    tab: Option<TabId>,
+    /// The page's number for it.
+    n: u32,
+}
+
+/// Where the leader takes what is said to it.
+type Ear<T> = Box<dyn Fn(Said<T>)>;
+
 /// One tab's worker.
-pub(crate) struct Tab {
+pub struct Tab<T: Talk> {
     id: TabId,
     scope: DedicatedWorkerGlobalScope,
     channel: BroadcastChannel,
     /// Commands of this page that nobody has answered.
-    unanswered: RefCell<BTreeMap<u32, Command>>,
+    unanswered: RefCell<BTreeMap<u32, T::Command>>,
     /// Where the leader takes what happens, if it is this worker.
-    leader: RefCell<Option<UnboundedSender<Event>>>,
+    leader: RefCell<Option<Ear<T>>>,
 }
 
-/// Listens to the page and the other workers, and leads when its turn comes.
-pub(crate) fn start() -> Result<(), JsValue> {
+/// Listens to the page and the other workers, and leads when its turn comes. `lead` then starts the
+/// leader, and gives what it hears with.
+///
+/// # Errors
+/// What the browser threw.
+pub fn start<T: Talk>(lead: impl FnOnce(Rc<Tab<T>>) -> Ear<T> + 'static) -> Result<(), JsValue> {
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
     let tab = Rc::new(Tab {
         id: to_base64url(&random::bytes::<16>()),
-        channel: BroadcastChannel::new(CHANNEL)?,
+        channel: BroadcastChannel::new(T::CHANNEL)?,
         scope: scope.clone(),
         unanswered: RefCell::default(),
-        leader: RefCell::default(),
+        leader: RefCell::new(None),
     });
 
     let told = Rc::clone(&tab);
@@ -57,13 +86,13 @@ pub(crate) fn start() -> Result<(), JsValue> {
     tab.say_version();
     tab.cast(Wire::Hello);
     let leading = Rc::clone(&tab);
-    lock::when_leader(&scope, move || leading.lead())?;
+    lock::when_leader(&scope, T::LOCK, move || leading.lead(lead))?;
     scope.post_message(&WORKER_READY.into())
 }
 
-impl Tab {
+impl<T: Talk> Tab<T> {
     /// Answers a command, wherever it came from.
-    pub(crate) fn answer(&self, asker: Asker, outcome: Outcome) {
+    pub fn answer(&self, asker: Asker, outcome: T::Outcome) {
         match asker.tab {
             None => self.answer_page(asker.n, outcome),
             Some(tab) => self.cast(Wire::Answer {
@@ -75,26 +104,28 @@ impl Tab {
     }
 
     /// Tells all pages something.
-    pub(crate) fn update(&self, update: FromWorker) {
+    pub fn update(&self, update: T::News) {
         self.post(&update);
         self.cast(Wire::Update(update));
     }
 
+    /// Tells this worker's own page alone something.
+    pub fn tell_page(&self, update: &T::News) {
+        self.post(update);
+    }
+
     /// The server: the place that this script came from.
-    pub(crate) fn origin(&self) -> String {
+    pub fn origin(&self) -> String {
         self.scope.location().origin()
     }
 
     /// Another version of the app runs in another tab. The older one makes room: it could not lead the
     /// newer, nor follow it.
     fn met(&self, word: &str) {
-        match version_heard(word) {
+        match version_heard(word, T::VERSION) {
             Some(Ordering::Less) => self.say_version(),
             Some(Ordering::Greater) => {
-                self.post(&FromWorker::State(StateView {
-                    phase: Phase::NeedsNewer,
-                    ..StateView::default()
-                }));
+                self.post(&T::outdated());
                 // As if it had crashed: what is stored is the truth, and the lock is free.
                 self.scope.close();
             }
@@ -103,35 +134,32 @@ impl Tab {
     }
 
     fn say_version(&self) {
-        let _ = self.channel.post_message(&version_said().into());
+        let _ = self.channel.post_message(&version_said(T::VERSION).into());
     }
 
-    fn lead(self: Rc<Self>) {
-        let (events, inbox) = unbounded();
+    fn lead(self: Rc<Self>, lead: impl FnOnce(Rc<Self>) -> Ear<T>) {
+        let ear = lead(Rc::clone(&self));
         for (n, command) in self.unanswered.borrow().iter() {
-            let event = ask(None, *n, command.clone());
-            // The receiver is in scope, and in the leader for good.
-            let _ = events.unbounded_send(event);
+            ear(ask(None, *n, command.clone()));
         }
-        *self.leader.borrow_mut() = Some(events.clone());
+        *self.leader.borrow_mut() = Some(ear);
         self.cast(Wire::Leading);
         // The leader before may have stored something and ended before it could tell.
-        self.post(&FromWorker::CatchUp);
-        wasm_bindgen_futures::spawn_local(leader::lead(self, events, inbox));
+        self.post(&T::catch_up());
     }
 
-    fn asked(&self, ToWorker { n, command }: ToWorker) {
+    fn asked(&self, Asked { n, command }: Asked<T>) {
         self.unanswered.borrow_mut().insert(n, command.clone());
         if let Some(leader) = &*self.leader.borrow() {
-            let _ = leader.unbounded_send(ask(None, n, command));
+            leader(ask(None, n, command));
         } else {
             self.ask_leader(n, command);
         }
     }
 
-    fn heard(&self, message: Wire) {
+    fn heard(&self, message: Wire<T>) {
         match message {
-            Wire::Hello => self.to_leader(Event::Hello),
+            Wire::Hello => self.to_leader(Said::Hello),
             Wire::Ask { tab, n, command } => self.to_leader(ask(Some(tab), n, command)),
             Wire::Answer { tab, n, outcome } if tab == self.id => self.answer_page(n, outcome),
             Wire::Answer { .. } => {}
@@ -140,18 +168,18 @@ impl Tab {
                 for (n, command) in self.unanswered.borrow().iter() {
                     self.ask_leader(*n, command.clone());
                 }
-                self.post(&FromWorker::CatchUp);
+                self.post(&T::catch_up());
             }
         }
     }
 
-    fn to_leader(&self, event: Event) {
+    fn to_leader(&self, said: Said<T>) {
         if let Some(leader) = &*self.leader.borrow() {
-            let _ = leader.unbounded_send(event);
+            leader(said);
         }
     }
 
-    fn ask_leader(&self, n: u32, command: Command) {
+    fn ask_leader(&self, n: u32, command: T::Command) {
         self.cast(Wire::Ask {
             tab: self.id.clone(),
             n,
@@ -160,24 +188,24 @@ impl Tab {
     }
 
     /// A command that was said to two leaders may be answered twice; the page hears it once.
-    fn answer_page(&self, n: u32, outcome: Outcome) {
+    fn answer_page(&self, n: u32, outcome: T::Outcome) {
         if self.unanswered.borrow_mut().remove(&n).is_some() {
-            self.post(&FromWorker::Answer { n, outcome });
+            self.post(&T::answer(n, outcome));
         }
     }
 
     // Bytes can be posted to whoever is still there.
-    fn post(&self, update: &FromWorker) {
+    fn post(&self, update: &T::News) {
         let _ = self.scope.post_message(&message::written(update));
     }
 
-    fn cast(&self, wire: Wire) {
+    fn cast(&self, wire: Wire<T>) {
         let _ = self.channel.post_message(&message::written(&Cast { wire }));
     }
 }
 
-fn ask(tab: Option<TabId>, n: u32, command: Command) -> Event {
-    Event::Command {
+fn ask<T: Talk>(tab: Option<TabId>, n: u32, command: T::Command) -> Said<T> {
+    Said::Command {
         asker: Asker { tab, n },
         command,
     }
