@@ -172,9 +172,10 @@ mod tests {
         }
         for path in ["/", "/letter", "/-"] {
             let page = render(path);
+            assert!(page.contains("\"/app.wasm\""), "{path}");
             assert!(
-                page.contains("\"/app.wasm\"") && !page.contains("/room"),
-                "{path}: {page}"
+                !page.contains("/rooms.wasm") && !page.contains("/room-worker"),
+                "{path}"
             );
         }
     }
