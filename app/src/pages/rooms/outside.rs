@@ -79,8 +79,12 @@ pub fn JoinForm(session: Session) -> impl IntoView {
     let known = session.view.with_untracked(|view| view.as_ref()?.name.clone());
     let back = known.clone();
     let join = move || {
-        let Some(chosen) = back.clone().or_else(|| lengths::name(&name.get_untracked())) else {
-            return job.complain(r.name_needed);
+        let chosen = match &back {
+            Some(name) => name.clone(),
+            None => match lengths::name(t, &name.get_untracked()) {
+                Ok(name) => name,
+                Err(words) => return job.complain(words),
+            },
         };
         let room = session.room();
         job.start(async move {
