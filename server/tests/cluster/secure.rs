@@ -9,7 +9,7 @@ use crate::{
     ground::{Backend, another_listener, folder, free_port},
     start::sql,
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rly_protocol::frame::ServerFrame;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -24,11 +24,14 @@ const PROTOCOL: &str = if cfg!(feature = "kafka-tls") {
 fn certificates(folder: &Path, name: &str) {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // OpenSSL takes a certificate for self-signed whose issuer has the name of its subject.
+    params.distinguished_name.push(DnType::CommonName, "authority");
     let key = KeyPair::generate().unwrap();
     let authority = params.self_signed(&key).unwrap();
     let issuer = Issuer::from_params(&params, &key);
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "server");
     let certificate = params.signed_by(&key, &issuer).unwrap();
     let file = |kind: &str| folder.join(format!("{name}.{kind}"));
     fs::write(file("ca"), authority.pem()).unwrap();
