@@ -211,6 +211,8 @@ fn room_seeds() -> Vec<Vec<u8>> {
             contact: RoomContact::AsksYou,
         }],
         trouble: Some(FailureCode::RoomFull),
+        name: Some("Ada".into()),
+        retry_at: Some(Timestamp(3)),
     };
     let message = RoomMessageView {
         id: room(),

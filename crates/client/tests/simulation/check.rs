@@ -171,7 +171,7 @@ fn nothing_is_lost(cast: &mut Cast, from: usize, to: usize, kind: Kind) {
 /// The conversation was never there, and nobody was told otherwise. Either neither side has it, as the answer
 /// that would have made it stayed on a device which was lost before it could send: of an old profile that was
 /// put back that cannot be asked any more. Or the link was made, and answered, before the profile that knew it
-/// had told the vault of it, and was put back.
+/// had told the vault of it, and was put back, or its device was left for another one.
 fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
     let has = |of: usize, with: usize| cast.world.line(cast.people[of].active, &name(with)).is_some();
     let (has_one, has_other) = (has(one, other), has(other, one));
@@ -188,7 +188,11 @@ fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
     match (has_from, has_to, cast.state_of(at)) {
         (false, false, Some(state)) => state == MessageState::Sending && device != cast.people[from].active,
         (false, false, None) => cast.was_put_back(from),
-        (true, false, _) => cast.was_put_back(to),
+        (true, false, _) => {
+            let letter = cast.said[..at].iter().rfind(|said| said.from == to && said.to == from);
+            let left = letter.is_some_and(|letter| letter.device != cast.people[to].active);
+            left || cast.was_put_back(to)
+        }
         _ => false,
     }
 }
