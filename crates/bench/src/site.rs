@@ -5,11 +5,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::{fs, path::Path};
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 11] = [
     ("app", "js"),
     ("app", "wasm"),
     ("worker", "js"),
     ("worker", "wasm"),
+    ("rooms", "js"),
+    ("rooms", "wasm"),
+    ("room-worker", "js"),
+    ("room-worker", "wasm"),
     ("style", "css"),
     ("boot", "js"),
     ("favicon", "svg"),
