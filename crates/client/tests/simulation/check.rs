@@ -189,7 +189,9 @@ fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
         (false, false, Some(state)) => state == MessageState::Sending && device != cast.people[from].active,
         (false, false, None) => cast.was_put_back(from),
         (true, false, _) => {
-            let letter = cast.said[..at].iter().rfind(|said| said.from == to && said.to == from);
+            let letter = cast.said[..at]
+                .iter()
+                .rfind(|said| said.from == to && said.to == from);
             let left = letter.is_some_and(|letter| letter.device != cast.people[to].active);
             left || cast.was_put_back(to)
         }
