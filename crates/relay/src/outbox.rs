@@ -12,14 +12,14 @@ use rly_protocol::{
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::Notify;
 
-/// Envelopes that wait at most: 256 live ones behind what catching up may have left.
-pub(crate) const DELIVERIES_MAX: usize = AHEAD_FRAMES + 256;
+/// Live envelopes that wait at most.
+pub(crate) const DELIVERIES_MAX: usize = 256;
 /// Answers that wait at most: they are small, and a sender may have many envelopes under way.
 const ANSWERS_MAX: usize = 8_192;
 /// Bytes that wait at most, of both kinds.
 const BYTES_MAX: usize = 20 << 20;
-/// How far catching up runs ahead of the socket: pages of small envelopes are read while others are sent.
-const AHEAD_FRAMES: usize = 1_024;
+/// How far catching up runs ahead of the socket.
+const AHEAD_FRAMES: usize = 128;
 const AHEAD_BYTES: usize = 1 << 20;
 
 #[derive(Default)]
