@@ -254,6 +254,16 @@ export class Person {
     await expect(this.textbox('Message')).toHaveValue('');
   }
 
+  /** Writes to somebody whose mailbox goes away: what the server took a moment before stays sent. */
+  async sayInVain(text: string): Promise<void> {
+    let n = 0;
+    await expect(async () => {
+      n += 1;
+      await this.say(`${text} ${n}`);
+      await expect(this.message(`${text} ${n}`)).toHaveAttribute('data-state', 'failed', { timeout: 3_000 });
+    }).toPass();
+  }
+
   /** Sees a message of the other one in the conversation on the page. */
   async hears(text: string): Promise<void> {
     await expect(this.message(text)).toBeVisible();
