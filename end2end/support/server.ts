@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import { BACKENDS, Balancer, CLUSTER, clusterOptions, freshDatabase } from './cluster.js';
+import { freePorts } from './ports.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -168,20 +168,4 @@ class Node {
     clearTimeout(last);
     this.code = child.exitCode;
   }
-}
-
-/** So many at one moment, so that all are different. */
-async function freePorts(count: number): Promise<number[]> {
-  const listeners = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    listeners.map(async (listener) => {
-      listener.listen(0, '127.0.0.1');
-      await once(listener, 'listening');
-      const address = listener.address();
-      if (address === null || typeof address === 'string') throw new Error('no port');
-      return address.port;
-    }),
-  );
-  await Promise.all(listeners.map((listener) => new Promise((done) => listener.close(done))));
-  return ports;
 }

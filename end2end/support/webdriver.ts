@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import type { Readable } from 'node:stream';
+import { freePorts } from './ports.js';
 
 const START_TIMEOUT = 20_000;
 /** Under this name WebDriver hands out elements. */
@@ -43,7 +43,7 @@ export class WebKit {
       });
       processes.push(screen);
       const display = await firstLine(screen);
-      const port = await freePort();
+      const [port = 0] = await freePorts(1);
       const driver = spawn('WebKitWebDriver', [`--port=${port}`], {
         env: {
           PATH: process.env.PATH ?? '',
@@ -210,15 +210,6 @@ async function firstLine(screen: ChildProcess): Promise<string> {
   });
   const [line] = await Promise.race([once(screen.stdio[3] as Readable, 'data'), ended]);
   return String(line).trim();
-}
-
-async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const address = listener.address();
-  await new Promise((done) => listener.close(done));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /** The last one that was started goes first. */
