@@ -143,7 +143,7 @@ test('a name that cannot be seen or is too long is told, and what misleads is le
   await alice.textbox('Your name').fill('\u2067Al\u202eice\u200f');
   await alice.button('Create link').click();
   await bob.openLink(await alice.shownLink());
-  await expect(bob.page.getByText('Alice', { exact: true }).first()).toBeVisible();
+  await expect(bob.page.getByRole('heading', { level: 1 })).toHaveText(/^From \u2068?Alice\u2069?$/);
 });
 
 test('who renames themselves is announced in the conversation', async ({ alice, bob }) => {
