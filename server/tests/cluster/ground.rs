@@ -184,13 +184,13 @@ impl Ground {
     }
 
     pub fn node(&self) -> Server {
-        self.place.start_with(free_limits)
+        self.place.start_with(as_a_node)
     }
 
     /// A node that reaches the database and the broker through the doors.
     pub fn distant_node(&self) -> Server {
         self.place.start_with(|command| {
-            free_limits(command);
+            as_a_node(command);
             let url = self.place.option("RLY_DATABASE_URL");
             let (_, database) = url.rsplit_once('/').unwrap();
             command
@@ -203,7 +203,8 @@ impl Ground {
     }
 }
 
-fn free_limits(command: &mut Command) {
+/// As behind a balancer, and without limits.
+fn as_a_node(command: &mut Command) {
     let any = "1000000/1000000";
     let limits = [
         "sends_per_peer",
@@ -211,8 +212,12 @@ fn free_limits(command: &mut Command) {
         "registrations",
         "proofs",
         "vault_calls",
+        "joins",
+        "posts_per_person",
     ];
     let limits =
         limits.map(|name| format!("{name}={any}")).join(",") + ",bytes_per_peer=4000000000/4000000000";
-    command.env("RLY_LIMITS", limits);
+    command
+        .env("RLY_LIMITS", limits)
+        .env("RLY_PUBLIC_URL", "http://rly.example");
 }

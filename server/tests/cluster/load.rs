@@ -4,9 +4,13 @@
 //! next number only once the one before is confirmed. So a reader must see 1, 2, 3, … without a gap,
 //! whatever happened in between; what comes again has an id that it knows.
 
-use crate::common::{
-    Key,
-    process::{Server, Socket},
+use crate::{
+    common::{
+        Key,
+        process::{Server, Socket},
+    },
+    hosts::{Hosts, Way},
+    talk::Talk,
 };
 use bytes::Bytes;
 use rly_protocol::{
@@ -30,20 +34,15 @@ use tokio::{
 const SILENCE: Duration = Duration::from_secs(4);
 /// Nothing takes so long unless it never happens.
 const NEVER: Duration = Duration::from_secs(120);
-
-/// The nodes that are there now, and those whose connections the load balancer ends.
-#[derive(Default)]
-struct Nodes {
-    here: Vec<String>,
-    shunned: Vec<String>,
-    /// How often everybody was sent away, to come again.
-    spread: u32,
-}
-
-type Hosts = Arc<Mutex<Nodes>>;
+/// Rooms at one time, and people in each.
+const ROOMS: usize = 2;
+const PEOPLE: usize = 4;
+/// Between what one of them says: they are browsers' machines, which would keep two cores busy.
+const PAUSE: Duration = Duration::from_millis(150);
 
 struct Line {
     number: u32,
+    origin: String,
     key: Key,
     mailbox: Registered,
     confirmed: AtomicU32,
@@ -59,6 +58,7 @@ struct Line {
 /// Everybody who writes and reads.
 pub struct Load {
     hosts: Hosts,
+    talk: Talk,
     lines: Vec<Arc<Line>>,
     stop: Arc<AtomicBool>,
     /// Nobody writes any more, and nothing is under way.
@@ -77,58 +77,38 @@ fn body(line: u32, n: u32) -> Bytes {
     body.into()
 }
 
-/// The host for the `turn`th attempt of a line: all of them in turn.
-fn host(hosts: &Hosts, line: u32, turn: u32) -> Option<String> {
-    let hosts = &hosts.lock().unwrap().here;
-    let n = hosts.len();
-    (n > 0).then(|| hosts[(line + turn) as usize % n].clone())
-}
-
-/// A connection, and how often everybody had been sent away when it was made.
+/// A connection, and the way it was made.
 struct Open {
     socket: Socket,
-    spread: u32,
+    way: Way,
 }
 
-impl Open {
-    /// The load balancer has ended it.
-    fn is_over(&self, hosts: &Hosts) -> bool {
-        let hosts = hosts.lock().unwrap();
-        let here = |host: &String| self.socket.origin.ends_with(host);
-        hosts.spread != self.spread || hosts.shunned.iter().any(here)
-    }
-}
-
-async fn open(hosts: &Hosts, line: u32, turn: &mut u32) -> Option<Open> {
+async fn open(hosts: &Hosts, line: &Line, turn: &mut u32) -> Option<Open> {
     *turn += 1;
-    let spread = hosts.lock().unwrap().spread;
-    let host = host(hosts, line, *turn)?;
-    let opened = timeout(SILENCE, Socket::try_open(&host, None, None)).await;
-    let socket = opened.ok().flatten();
-    if socket.is_none() {
+    let way = hosts.way((line.number + *turn) as usize)?;
+    let reached = Socket::reach(&way.host, &line.origin, None, None);
+    let Some((socket, _)) = timeout(SILENCE, reached).await.ok().flatten() else {
         sleep(Duration::from_millis(100)).await;
-    }
-    Some(Open {
-        socket: socket?,
-        spread,
-    })
+        return None;
+    };
+    Some(Open { socket, way })
 }
 
 async fn write(hosts: Hosts, line: Arc<Line>, stop: Arc<AtomicBool>) {
     let mut turn = 0;
     'connect: loop {
-        let Some(mut open) = open(&hosts, line.number, &mut turn).await else {
-            if stop.load(SeqCst) && hosts.lock().unwrap().here.is_empty() {
+        let Some(mut open) = open(&hosts, &line, &mut turn).await else {
+            if stop.load(SeqCst) && hosts.is_empty() {
                 return;
             }
             continue;
         };
-        *line.told.lock().unwrap() = (open.socket.origin.clone(), None);
+        *line.told.lock().unwrap() = (open.way.host.clone(), None);
         loop {
             if stop.load(SeqCst) {
                 return;
             }
-            if open.is_over(&hosts) {
+            if hosts.is_over(&open.way) {
                 continue 'connect;
             }
             let n = line.confirmed.load(SeqCst) + 1;
@@ -170,7 +150,7 @@ async fn read(hosts: Hosts, line: Arc<Line>, written: Arc<AtomicBool>) {
     // Not on the node that the writer is on, where there are two.
     let mut turn = 1;
     'connect: loop {
-        let Some(mut open) = open(&hosts, line.number, &mut turn).await else {
+        let Some(mut open) = open(&hosts, &line, &mut turn).await else {
             continue;
         };
         if open
@@ -187,7 +167,7 @@ async fn read(hosts: Hosts, line: Arc<Line>, written: Arc<AtomicBool>) {
             if all && written.load(SeqCst) {
                 return;
             }
-            if open.is_over(&hosts) {
+            if hosts.is_over(&open.way) {
                 continue 'connect;
             }
             let frame = match timeout(SILENCE, open.socket.next()).await {
@@ -255,12 +235,12 @@ async fn read(hosts: Hosts, line: Arc<Line>, written: Arc<AtomicBool>) {
 
 impl Load {
     pub async fn start(server: &Server, lines: u32) -> Self {
-        let hosts: Hosts = Arc::default();
-        let stop = Arc::<AtomicBool>::default();
+        let hosts = Hosts::default();
         let mut load = Self {
+            talk: Talk::start(server, hosts.clone(), ROOMS, PEOPLE, PAUSE).await,
             hosts,
             lines: Vec::new(),
-            stop,
+            stop: Arc::default(),
             written: Arc::default(),
             writers: Vec::new(),
             readers: Vec::new(),
@@ -270,6 +250,7 @@ impl Load {
             let mailbox = server.register(&key).await;
             load.lines.push(Arc::new(Line {
                 number,
+                origin: server.origin.clone(),
                 key,
                 mailbox,
                 confirmed: AtomicU32::new(0),
@@ -284,22 +265,17 @@ impl Load {
 
     /// The nodes from now on.
     pub fn nodes<'a>(&self, nodes: impl IntoIterator<Item = &'a Server>) {
-        let mut hosts = self.hosts.lock().unwrap();
-        hosts.here = nodes.into_iter().map(|node| node.host().to_owned()).collect();
-        hosts.shunned.clear();
+        self.hosts.are(nodes.into_iter().map(Server::host));
     }
 
     /// Everybody connects anew, to all the nodes that are there.
     pub fn spread(&self) {
-        self.hosts.lock().unwrap().spread += 1;
+        self.hosts.spread();
     }
 
     /// A node that is not ready: the load balancer ends connections to it and makes no new ones.
     pub fn shun(&self, node: &Server) {
-        let mut hosts = self.hosts.lock().unwrap();
-        let host = node.host().to_owned();
-        hosts.here.retain(|other| *other != host);
-        hosts.shunned.push(host);
+        self.hosts.shun(node.host());
     }
 
     pub fn run(&mut self) {
@@ -310,10 +286,7 @@ impl Load {
             let reading = read(self.hosts.clone(), line.clone(), written);
             self.readers.push(tokio::spawn(reading));
         }
-    }
-
-    fn sum(&self, of: impl Fn(&Line) -> &AtomicU32) -> u32 {
-        self.lines.iter().map(|line| of(line).load(SeqCst)).sum()
+        self.talk.run();
     }
 
     /// Waits until every line has shown so many more than it had confirmed now.
@@ -321,11 +294,12 @@ impl Load {
         let goals: Vec<u32> = (self.lines.iter())
             .map(|line| line.confirmed.load(SeqCst) + more)
             .collect();
+        let said = self.talk.goals(more / 5);
         let reached = async {
             loop {
-                self.alive().await;
+                self.alive();
                 let done = |(line, goal): (&Arc<Line>, &u32)| line.shown.load(SeqCst) >= *goal;
-                if self.lines.iter().zip(&goals).all(done) {
+                if self.lines.iter().zip(&goals).all(done) && self.talk.is_reached(&said) {
                     return;
                 }
                 sleep(Duration::from_millis(50)).await;
@@ -345,15 +319,20 @@ impl Load {
                 )
             };
             let lines = self.lines.iter().zip(&goals).filter(late).map(state);
-            panic!("{what}: no progress:{}", lines.collect::<String>());
+            let lines = lines.collect::<String>();
+            let rooms = self.talk.seen_by_all();
+            panic!("{what}: no progress: rooms {rooms:?} of {said:?}{lines}");
         }
     }
 
     /// A checker that has found something ends.
-    async fn alive(&self) {
+    fn alive(&self) {
         let mut tasks = self.writers.iter().chain(&self.readers);
         let ended = tasks.any(JoinHandle::is_finished);
-        assert!(!ended, "the checker has found something: see above");
+        assert!(
+            !ended && self.talk.is_alive(),
+            "the checker has found something: see above"
+        );
     }
 
     /// Stops writing, and waits until everything that was confirmed is shown.
@@ -371,12 +350,16 @@ impl Load {
             let (confirmed, shown) = (line.confirmed.load(SeqCst), line.shown.load(SeqCst));
             assert!(shown >= confirmed, "line {}: {shown} of {confirmed}", line.number);
         }
+        let sum = |of: fn(&Line) -> &AtomicU32| -> u32 {
+            self.lines.iter().map(|line| of(line).load(SeqCst)).sum()
+        };
         eprintln!(
-            "confirmed {}, shown {}, came again {}, refused for now {}",
-            self.sum(|line| &line.confirmed),
-            self.sum(|line| &line.shown),
-            self.sum(|line| &line.again),
-            self.sum(|line| &line.refused)
+            "confirmed {}, shown {}, came again {}, refused for now {}, said in rooms {}",
+            sum(|line| &line.confirmed),
+            sum(|line| &line.shown),
+            sum(|line| &line.again),
+            sum(|line| &line.refused),
+            self.talk.finish().await
         );
     }
 }

@@ -13,6 +13,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/hosts.rs"]
+mod hosts;
+#[path = "../common/room.rs"]
+mod room;
+#[path = "../common/talk.rs"]
+mod talk;
 
 mod door;
 mod faults;

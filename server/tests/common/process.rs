@@ -200,6 +200,8 @@ impl Answer {
 
 pub struct Server {
     process: Child,
+    host: String,
+    /// What it is known as, which is another place behind a balancer.
     pub origin: String,
     pub admin: String,
     said: Arc<Mutex<Vec<u8>>>,
@@ -226,19 +228,22 @@ impl Server {
             listening.join().unwrap();
             panic!("not ready: {}", text());
         };
-        let admin = loop {
-            // Told before, but what is told comes another way.
-            let ended = listening.is_finished();
-            let said = text();
-            let rest = said.split_once("admin=").map(|(_, rest)| rest);
-            match rest.and_then(|rest| rest.split_once(char::is_whitespace)) {
-                Some((admin, _)) => break admin.to_owned(),
-                None => assert!(!ended, "it does not say where it is: {said}"),
+        let [host, admin] = [" addr=", " admin="].map(|name| {
+            loop {
+                // Told before, but what is told comes another way.
+                let ended = listening.is_finished();
+                let said = text();
+                let rest = said.split_once(name).map(|(_, rest)| rest);
+                match rest.and_then(|rest| rest.split_once(char::is_whitespace)) {
+                    Some((place, _)) => break place.to_owned(),
+                    None => assert!(!ended, "it does not say where it is: {said}"),
+                }
+                std::thread::sleep(Duration::from_millis(5));
             }
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        });
         std::thread::spawn(move || io::copy(&mut out, &mut io::sink()));
         Self {
+            host,
             origin: origin.into(),
             admin,
             process,
@@ -256,7 +261,7 @@ impl Server {
     }
 
     pub fn host(&self) -> &str {
-        self.origin.strip_prefix("http://").unwrap()
+        &self.host
     }
 
     /// One request by hand: status and body.
@@ -267,13 +272,7 @@ impl Server {
 
     /// The same with more headers, each with its line's end.
     pub async fn request(&self, host: &str, request: &str, headers: &str, body: &str) -> Answer {
-        let text = format!(
-            "{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             {headers}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let bytes = exchange(host, text.as_bytes()).await;
-        Answer::parse(&bytes).unwrap_or_else(|| panic!("no answer to {request}"))
+        self::request(host, request, headers, body).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -362,6 +361,17 @@ impl Drop for Server {
     }
 }
 
+/// One request, with more headers, each with its line's end.
+pub async fn request(host: &str, request: &str, headers: &str, body: &str) -> Answer {
+    let text = format!(
+        "{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         {headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let bytes = exchange(host, text.as_bytes()).await;
+    Answer::parse(&bytes).unwrap_or_else(|| panic!("no answer to {request}"))
+}
+
 /// Sends bytes as they are and reads until the other side closes.
 pub async fn exchange(host: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(host).await.unwrap();
@@ -398,16 +408,22 @@ impl Socket {
 
     /// With the greeting, for a client of its own.
     pub async fn open_raw(host: &str, peer: &str) -> (Self, ServerFrame) {
-        Self::greeted(host, Some(peer), None).await.expect("a socket")
+        let origin = format!("http://{host}");
+        Self::reach(host, &origin, Some(peer), None)
+            .await
+            .expect("a socket")
     }
 
     /// `None`: nobody is there.
     pub async fn try_open(host: &str, peer: Option<&str>, receive_buffer: Option<u32>) -> Option<Self> {
-        Some(Self::greeted(host, peer, receive_buffer).await?.0)
+        let origin = format!("http://{host}");
+        Some(Self::reach(host, &origin, peer, receive_buffer).await?.0)
     }
 
-    async fn greeted(
+    /// The same for a page of this origin, with the greeting.
+    pub async fn reach(
         host: &str,
+        origin: &str,
         peer: Option<&str>,
         receive_buffer: Option<u32>,
     ) -> Option<(Self, ServerFrame)> {
@@ -417,7 +433,6 @@ impl Socket {
         }
         let tcp = socket.connect(host.parse().unwrap()).await.ok()?;
         let mut request = format!("ws://{host}/ws").into_client_request().unwrap();
-        let origin = format!("http://{host}");
         let headers = request.headers_mut();
         headers.insert("origin", origin.parse().unwrap());
         if let Some(peer) = peer {
@@ -428,7 +443,7 @@ impl Socket {
             stream,
             nonce: [0; 32],
             incarnation: Incarnation([0; 16]),
-            origin,
+            origin: origin.into(),
         };
         let hello = socket.next().await?;
         match &hello {

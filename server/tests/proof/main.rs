@@ -3,6 +3,7 @@
 //! | module | what it does to the server | longer |
 //! |---|---|---|
 //! | `crash` | kills it under load | `RLY_TEST_CRASHES=100` |
+//! | `rooms` | the same, while people talk in rooms | `RLY_TEST_CRASHES=100` |
 //! | `disk` | lets the disk be full, read-only, fail | |
 //! | `corrupt` | damages its files | |
 //! | `hostile` | sends it what nobody should | `RLY_TEST_HOSTILE=100000` |
@@ -21,6 +22,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/hosts.rs"]
+mod hosts;
+#[path = "../common/room.rs"]
+mod room;
+#[path = "../common/talk.rs"]
+mod talk;
 
 mod corrupt;
 mod crash;
@@ -29,6 +36,7 @@ mod device;
 mod disk;
 mod hostile;
 mod load;
+mod rooms;
 mod secrets;
 mod tokens;
 

@@ -11,6 +11,8 @@ pub struct Person {
     pub active: DeviceIndex,
     /// The SIM's file, saved on the first day.
     pub file: String,
+    /// Went to another device although this one said that its latest is not in the vault yet.
+    pub hasty: bool,
 }
 
 /// A text that a person was told is stored.
@@ -38,6 +40,14 @@ pub fn name(person: usize) -> String {
 }
 
 impl Cast {
+    /// A person takes up another device.
+    pub fn go_to(&mut self, p: usize, device: DeviceIndex) {
+        let person = &mut self.people[p];
+        let sim = self.world.devices[person.active].state.sim.as_ref();
+        person.hasty |= person.active != device && sim.is_none_or(|sim| !sim.vault_current);
+        person.active = device;
+    }
+
     pub fn new(seed: u64, people: usize) -> Self {
         let mut world = World::new(seed, people);
         let people = (0..people)
@@ -52,6 +62,7 @@ impl Cast {
                     devices: vec![d],
                     active: d,
                     file,
+                    hasty: false,
                 }
             })
             .collect();

@@ -33,8 +33,9 @@ pub fn check(cast: &mut Cast, kind: Kind) {
         nothing_is_lost(cast, b, a, kind);
         one_safety_code(cast, a, b);
     }
-    // Nobody reads what came by a link that only a lost device knew, or a profile that was put back.
-    let links_known = (0..people).all(|p| !cast.was_put_back(p))
+    // Nobody reads what comes by a link, or from a contact, that only a lost device knew, or one that was left
+    // too early, or a profile that was put back.
+    let links_known = (0..people).all(|p| !cast.was_put_back(p) && !cast.people[p].hasty)
         && cast
             .world
             .devices
@@ -171,7 +172,8 @@ fn nothing_is_lost(cast: &mut Cast, from: usize, to: usize, kind: Kind) {
 /// The conversation was never there, and nobody was told otherwise. Either neither side has it, as the answer
 /// that would have made it stayed on a device which was lost before it could send: of an old profile that was
 /// put back that cannot be asked any more. Or the link was made, and answered, before the profile that knew it
-/// had told the vault of it, and was put back, or its device was left for another one.
+/// had told the vault of it, and was put back, or its device was left for another one. Or it was the answering
+/// device that was left so, although it said that it had not told the vault.
 fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
     let has = |of: usize, with: usize| cast.world.line(cast.people[of].active, &name(with)).is_some();
     let (has_one, has_other) = (has(one, other), has(other, one));
@@ -195,6 +197,7 @@ fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
             let left = letter.is_some_and(|letter| letter.device != cast.people[to].active);
             left || cast.was_put_back(to)
         }
+        (false, true, _) => cast.people[from].hasty && device != cast.people[from].active,
         _ => false,
     }
 }

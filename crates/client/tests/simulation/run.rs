@@ -163,7 +163,7 @@ fn restore(cast: &mut Cast, p: usize) {
     let file = cast.people[p].file.clone();
     let new = cast.world.restore(&file);
     cast.people[p].devices.push(new);
-    cast.people[p].active = new;
+    cast.go_to(p, new);
 }
 
 /// A person takes up another one of their devices.
@@ -171,7 +171,7 @@ fn change_device(cast: &mut Cast, p: usize) {
     let devices = cast.people[p].devices.clone();
     let d = devices[cast.any(devices.len())];
     if !cast.world.devices[d].closed {
-        cast.people[p].active = d;
+        cast.go_to(p, d);
         cast.take_back(p);
     }
 }
