@@ -16,7 +16,7 @@ use futures_util::{
 };
 use http::{HeaderMap, header};
 use rly_protocol::{ErrorCode, limits::FRAME_MAX};
-use rly_relay::{Connection, Incoming, Outgoing};
+use rly_relay::{Incoming, Outgoing};
 use std::{
     sync::{
         Arc,
@@ -70,14 +70,23 @@ pub(crate) async fn upgrade(
         .on_upgrade(async move |socket| {
             // Held until the socket has ended, so that a stop can wait for it.
             let _token = token;
-            session(socket, connection).await;
+            // In boxes: a future holds what it is given as often as it is handed on.
+            let (incoming, outgoing) = connection.split();
+            let (incoming, outgoing) = (Box::new(incoming), Box::new(outgoing));
+            let (sink, stream) = socket.split();
+            Box::pin(session(Box::new(sink), stream, incoming, outgoing)).await;
         })
 }
 
+type Sink = SplitSink<WebSocket, Message>;
+
 /// Both directions in one task: an idle connection is one small future.
-async fn session(socket: WebSocket, connection: Connection) {
-    let (incoming, outgoing) = connection.split();
-    let (sink, mut stream) = socket.split();
+async fn session(
+    sink: Box<Sink>,
+    mut stream: SplitStream<WebSocket>,
+    incoming: Box<Incoming>,
+    outgoing: Box<Outgoing>,
+) {
     let heard = AtomicBool::new(true);
     let mut writing = std::pin::pin!(write(sink, outgoing, &heard));
     let closed = tokio::select! {
@@ -104,7 +113,7 @@ enum End {
     Refused,
 }
 
-async fn read(stream: &mut SplitStream<WebSocket>, mut incoming: Incoming, heard: &AtomicBool) -> End {
+async fn read(stream: &mut SplitStream<WebSocket>, mut incoming: Box<Incoming>, heard: &AtomicBool) -> End {
     while let Some(message) = stream.next().await {
         heard.store(true, Relaxed);
         let frame = match message {
@@ -122,7 +131,7 @@ async fn read(stream: &mut SplitStream<WebSocket>, mut incoming: Incoming, heard
 }
 
 /// True: everything was written, a close frame at the end.
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut outgoing: Outgoing, heard: &AtomicBool) -> bool {
+async fn write(mut sink: Box<Sink>, mut outgoing: Box<Outgoing>, heard: &AtomicBool) -> bool {
     let mut pings = interval_at(Instant::now() + PING, PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = 0;
@@ -150,11 +159,7 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut outgoing: Outgoing, 
 }
 
 /// Writes what is there now, then flushes once: a syscall for each frame would cost more than the frame.
-async fn batch(
-    sink: &mut SplitSink<WebSocket, Message>,
-    first: Bytes,
-    outgoing: &mut Outgoing,
-) -> Result<(), axum::Error> {
+async fn batch(sink: &mut Sink, first: Bytes, outgoing: &mut Outgoing) -> Result<(), axum::Error> {
     sink.feed(Message::Binary(first)).await?;
     for _ in 1..BATCH {
         match outgoing.try_next() {

@@ -214,6 +214,16 @@ impl Incoming {
             }
             ClientFrame::Ack { queue, seq } => self.acknowledge(queue, seq),
             ClientFrame::Ping { nonce } => self.outbox.answer(&ServerFrame::Pong { nonce }),
+            // What is rare lies apart, or each connection at rest would hold room for it.
+            rare => Box::pin(self.take_rare(rare)).await,
+        }
+        Ok(())
+    }
+
+    async fn take_rare(&mut self, frame: ClientFrame) {
+        match frame {
+            // Taken above.
+            ClientFrame::Send { .. } | ClientFrame::Ack { .. } | ClientFrame::Ping { .. } => {}
             ClientFrame::Subscribe { req, queue, proof } => {
                 if let Err(refusal) = self.subscribe(req, queue, proof).await {
                     self.refuse(req, &refusal);
@@ -303,7 +313,6 @@ impl Incoming {
                 }
             }
         }
-        Ok(())
     }
 
     async fn send(&self, req: Req, address: Address, id: EnvelopeId, body: Bytes) -> Result<(), Refusal> {
@@ -322,11 +331,19 @@ impl Incoming {
         }
         let hash = hash(address.as_bytes());
         if let Some(cluster) = &engine.cluster {
-            return cluster::send(engine, cluster, &self.outbox, req, (hash, id, body), now).await;
+            return Box::pin(cluster::send(
+                engine,
+                cluster,
+                &self.outbox,
+                req,
+                (hash, id, body),
+                now,
+            ))
+            .await;
         }
         let cell = match engine.cells.at(&hash) {
             Some(cell) => cell,
-            None => engine.cell_at(&hash).await?.ok_or(ErrorCode::NoQueue)?,
+            None => Box::pin(engine.cell_at(&hash)).await?.ok_or(ErrorCode::NoQueue)?,
         };
 
         let limits = &engine.config.limits;
