@@ -220,6 +220,9 @@ impl Conversation {
                 self.begin_group(cx, route, group, None);
                 self.add_note(cx, ContentRecord::RejoinedHere);
             }
+            // Another device of ours, which had not told the vault, has asked under the same number and was
+            // answered: nothing is unreadable, and ours needs a higher one.
+            Err(MlsError::OtherKeyPackage) => self.rejoin_due = true,
             _ => {
                 self.add_note(cx, ContentRecord::Unreadable);
                 self.rejoin_due = true;

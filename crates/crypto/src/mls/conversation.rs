@@ -15,7 +15,7 @@ use openmls::prelude::{
     ContentType, GroupId, LeafNodeIndex, LeafNodeParameters, Member, MlsGroup, MlsGroupCreateConfig,
     MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
     PastEpochDeletionPolicy, ProcessMessageError, ProcessedMessage, ProcessedMessageContent, ProtocolMessage,
-    Sender, SenderRatchetConfiguration, StagedCommit, StagedWelcome, ValidationError,
+    Sender, SenderRatchetConfiguration, StagedCommit, StagedWelcome, ValidationError, WelcomeError,
     tls_codec::DeserializeBytes,
 };
 use rand_core::CryptoRngCore;
@@ -136,8 +136,8 @@ impl Conversation {
     /// [`Self::peer_sim`]; whether they are welcome is the caller's to decide.
     ///
     /// # Errors
-    /// [`MlsError::Invalid`] for what is no Welcome to this KeyPackage, [`MlsError::WrongMember`]
-    /// unless the members are this SIM and one other device.
+    /// [`MlsError::OtherKeyPackage`] for a Welcome to another one, [`MlsError::Invalid`] for what is no
+    /// Welcome, [`MlsError::WrongMember`] unless the members are this SIM and one other device.
     pub fn join(
         sim: &Sim,
         device: &DeviceId,
@@ -156,7 +156,10 @@ impl Conversation {
             // Lifetimes are unlimited; looking at them would read the system's clock.
             let staged = StagedWelcome::build_from_welcome(provider, &join_config(), welcome)
                 .and_then(|builder| builder.skip_lifetime_validation().build())
-                .map_err(|_| MlsError::Invalid)?;
+                .map_err(|error| match error {
+                    WelcomeError::NoMatchingKeyPackage => MlsError::OtherKeyPackage,
+                    _ => MlsError::Invalid,
+                })?;
             staged.into_group(provider).map_err(|_| MlsError::Invalid)
         });
         let group = joined?;

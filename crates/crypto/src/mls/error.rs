@@ -32,6 +32,9 @@ pub enum MlsError {
     /// The bytes are not what they should be: not a KeyPackage, Welcome or message of our suite.
     #[error("the data is not well-formed")]
     Invalid,
+    /// The Welcome is for another KeyPackage than ours.
+    #[error("the invitation to the group is for another device")]
+    OtherKeyPackage,
     /// OpenMLS failed in a way that should not happen.
     #[error("the cryptographic library failed")]
     Library,
