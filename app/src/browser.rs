@@ -149,6 +149,10 @@ impl Setting {
 
     /// Sets it, or takes it away. A browser that refuses storage does without.
     pub fn write(self, value: Option<&str>) {
+        // Reading is from memory; writing goes to another process, even of what is there.
+        if self.read().as_deref() == value {
+            return;
+        }
         let Some(storage) = storage() else { return };
         let _ = match value {
             Some(value) => storage.set_item(self.key(), value),

@@ -204,9 +204,12 @@ impl Leader {
         Ok(())
     }
 
-    /// Does what waited for the changes to be stored. States and messages go first, so that a page
-    /// that hears an answer already knows what it is about.
+    /// Does what waited for the changes to be stored. What goes out goes first: somebody waits for it. States
+    /// and messages go before answers, so that a page that hears one already knows what it is about.
     fn carry_out(&mut self, output: Output, store: &Rc<Store>, trouble: Option<StoreError>) {
+        for effect in output.effects {
+            self.effect(effect, store);
+        }
         let newest = output
             .updates
             .iter()
@@ -220,9 +223,6 @@ impl Leader {
             if let Some(asker) = self.askers.remove(&from) {
                 self.tab.answer(asker, outcome);
             }
-        }
-        for effect in output.effects {
-            self.effect(effect, store);
         }
     }
 

@@ -10,7 +10,11 @@ use crate::{
 };
 use core::cmp::Ordering;
 use rly_protocol::to_base64url;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{BroadcastChannel, DedicatedWorkerGlobalScope, MessageEvent};
 
@@ -44,6 +48,8 @@ pub struct Tab<T: Talk> {
     id: TabId,
     scope: DedicatedWorkerGlobalScope,
     channel: BroadcastChannel,
+    /// Another tab was heard. Before that nobody listens: each says hello when it is opened.
+    heard_others: Cell<bool>,
     /// Commands of this page that nobody has answered.
     unanswered: RefCell<BTreeMap<u32, T::Command>>,
     /// Where the leader takes what happens, if it is this worker.
@@ -61,12 +67,14 @@ pub fn start<T: Talk>(lead: impl FnOnce(Rc<Tab<T>>) -> Ear<T> + 'static) -> Resu
         id: to_base64url(&random::bytes::<16>()),
         channel: BroadcastChannel::new(T::CHANNEL)?,
         scope: scope.clone(),
+        heard_others: Cell::new(false),
         unanswered: RefCell::default(),
         leader: RefCell::new(None),
     });
 
     let told = Rc::clone(&tab);
     let on_channel = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+        told.heard_others.set(true);
         if let Some(word) = event.data().as_string() {
             told.met(&word);
         } else if let Some(Cast { wire }) = message::read(&event.data()) {
@@ -106,7 +114,9 @@ impl<T: Talk> Tab<T> {
     /// Tells all pages something.
     pub fn update(&self, update: T::News) {
         self.post(&update);
-        self.cast(Wire::Update(update));
+        if self.heard_others.get() {
+            self.cast(Wire::Update(update));
+        }
     }
 
     /// Tells this worker's own page alone something.
