@@ -55,7 +55,7 @@ struct Options {
     smoke: bool,
 
     /// The server's executable [default: beside this one]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     server: Option<PathBuf>,
 
     #[command(subcommand)]

@@ -276,6 +276,9 @@ fn bind(compiled: &Path, folder: &Path, name: &str, dev: bool) -> Result<(), Bui
 /// one function: see [`EXACT`].
 const NEVER_CALLED: &str = "hydrate_async";
 
+/// What tells the splitter that a module can be split.
+const SPLIT_MARK: &str = "_WASM_SPLIT_MARKER_";
+
 /// The compiler would let functions of the same code share one under either's name.
 const EXACT: [&str; 2] = ["--config", "build.rustflags=['-Zmerge-functions=disabled']"];
 
@@ -290,6 +293,12 @@ fn parse(name: &str, path: &Path, dev: bool) -> Result<Module, BuildError> {
     if dev {
         return Ok(module);
     }
+    // Its name holds a hash of the folder that the program was built in. Whoever splits has used it by now.
+    let marks: Vec<_> = (module.exports.iter())
+        .filter(|export| export.name.starts_with(SPLIT_MARK))
+        .map(|export| export.id())
+        .collect();
+    marks.into_iter().for_each(|mark| module.exports.delete(mark));
     for function in module.funcs.iter_mut() {
         let named = function
             .name
