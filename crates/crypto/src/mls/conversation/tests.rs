@@ -333,7 +333,7 @@ fn a_welcome_is_for_one_key_package_of_one_sim() {
         Conversation::join(&sim(n), &device(own_device), secrets, &welcome, &mut rng(2)).err()
     };
     let another = make_key_package(&sim(2), &device(2), &mut rng(7)).unwrap().1;
-    assert_eq!(join(2, 2, &another), Some(MlsError::Invalid));
+    assert_eq!(join(2, 2, &another), Some(MlsError::OtherKeyPackage));
     assert_eq!(join(3, 2, &secrets), Some(MlsError::WrongMember));
     assert_eq!(join(2, 1, &secrets), Some(MlsError::WrongMember));
     assert_eq!(join(2, 2, &secrets), None);
