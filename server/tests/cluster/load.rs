@@ -34,8 +34,7 @@ use tokio::{
 const SILENCE: Duration = Duration::from_secs(4);
 /// Nothing takes so long unless it never happens.
 const NEVER: Duration = Duration::from_secs(120);
-/// Rooms at one time, and people in each.
-const ROOMS: usize = 2;
+/// People in each room.
 const PEOPLE: usize = 4;
 /// Between what one of them says: they are browsers' machines, which would keep two cores busy.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -234,10 +233,10 @@ async fn read(hosts: Hosts, line: Arc<Line>, written: Arc<AtomicBool>) {
 }
 
 impl Load {
-    pub async fn start(server: &Server, lines: u32) -> Self {
+    pub async fn start(server: &Server, lines: u32, rooms: usize) -> Self {
         let hosts = Hosts::default();
         let mut load = Self {
-            talk: Talk::start(server, hosts.clone(), ROOMS, PEOPLE, PAUSE).await,
+            talk: Talk::start(server, hosts.clone(), rooms, PEOPLE, PAUSE).await,
             hosts,
             lines: Vec::new(),
             stop: Arc::default(),
