@@ -38,8 +38,8 @@ const LIMITS: RoomLimits = RoomLimits {
     people: 10,
     history: 500,
 };
-/// So far nobody gets ahead of who has seen least: all of a room's people together stay within what it
-/// keeps, so that nobody misses anything who is away.
+/// Nobody says so much more than who has seen least of it: a room's people together stay within what it
+/// keeps, so that who is away misses nothing.
 const AHEAD: u32 = 16;
 /// A page is loaded anew about once in so many turns.
 const RELOAD: u32 = 300;
