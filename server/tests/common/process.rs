@@ -355,7 +355,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            let last = &lines[lines.len().saturating_sub(20)..];
+            let last = &lines[lines.len().saturating_sub(200)..];
             eprintln!("{} said last:\n{}", self.origin, last.join("\n"));
         }
     }
