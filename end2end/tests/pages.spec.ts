@@ -52,6 +52,8 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await expect(alice.button('Use here')).toBeVisible();
     await fine('the SIM is used elsewhere');
     await alice.button('Use here').click();
+    // What is said before that goes to the browser which has the SIM.
+    await expect(newer.button('Use here')).toBeVisible();
     await alice.openConversation('Bob');
     await bob.say('to whoever has the SIM');
     await alice.hears('to whoever has the SIM');

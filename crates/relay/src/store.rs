@@ -276,6 +276,13 @@ pub(crate) fn event(event: &RoomEvent) -> Bytes {
     event.to_bytes().into()
 }
 
+/// The two events of somebody who comes and goes, in their byte form: back, and away. The newest says all that
+/// there is to know, so a room keeps no older one: otherwise those whose connections break all the time
+/// would make it longer and longer for everybody who joins.
+pub(crate) fn presence(number: u32) -> [Bytes; 2] {
+    [RoomEvent::Back { number }, RoomEvent::Away { number }].map(|one| event(&one))
+}
+
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

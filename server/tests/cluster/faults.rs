@@ -329,8 +329,7 @@ async fn what_was_confirmed_is_shown_once_and_in_order_whatever_breaks() {
     };
     cluster.start_node();
     cluster.start_node();
-    // Not by default: a room's reader was seen to stand still after KillPostgres, which is not explained yet.
-    let rooms = setting("RLY_TEST_FAULT_ROOMS", 0) as usize;
+    let rooms = setting("RLY_TEST_FAULT_ROOMS", 2) as usize;
     let mut load = Load::start(&cluster.nodes[0], LINES, rooms).await;
     load.nodes(&cluster.nodes);
     load.run();

@@ -319,8 +319,8 @@ impl Load {
             };
             let lines = self.lines.iter().zip(&goals).filter(late).map(state);
             let lines = lines.collect::<String>();
-            let rooms = self.talk.seen_by_all();
-            panic!("{what}: no progress: rooms {rooms:?} of {said:?}{lines}");
+            let (rooms, states) = (self.talk.seen_by_all(), self.talk.states());
+            panic!("{what}: no progress: rooms {rooms:?} of {said:?}{states}{lines}");
         }
     }
 

@@ -41,8 +41,9 @@ const LIMITS: RoomLimits = RoomLimits {
 /// Nobody says so much more than who has seen least of it: a room's people together stay within what it
 /// keeps, so that who is away misses nothing.
 const AHEAD: u32 = 16;
-/// A page is loaded anew about once in so many turns.
-const RELOAD: u32 = 300;
+/// A page is loaded anew after up to so long. Not after so many messages: then a page with much to read would
+/// be loaded anew before it has read it.
+const RELOAD: Duration = Duration::from_secs(30);
 /// Nothing takes so long unless it never happens.
 const NEVER: Duration = Duration::from_secs(120);
 
@@ -53,6 +54,8 @@ struct Conversation {
     confirmed: Vec<AtomicU32>,
     /// Of each reader, the last number of each sender.
     seen: Vec<Vec<AtomicU32>>,
+    /// Where each is, and how far.
+    states: Vec<Mutex<String>>,
 }
 
 impl Conversation {
@@ -81,6 +84,11 @@ struct Talker {
     said: u32,
     place: u64,
     last: Vec<Option<u32>>,
+}
+
+/// When a page is loaded anew.
+fn a_while() -> Instant {
+    Instant::now() + RELOAD.mul_f64(f64::from(OsRng.next_u32()) / f64::from(u32::MAX))
 }
 
 fn text(sender: usize, n: u32) -> String {
@@ -137,6 +145,15 @@ impl Talker {
         seen.fetch_max(n, SeqCst);
     }
 
+    fn state(&self, way: &Way) -> String {
+        let (phase, connected) = (self.person.room.view().phase, self.person.socket.is_some());
+        let (said, place) = (self.said, self.place);
+        format!(
+            "{phase:?}, connected {connected} to {}, said {said}, read up to place {place}",
+            way.host
+        )
+    }
+
     async fn reload(&mut self) {
         self.place = 0;
         self.last.fill(None);
@@ -148,6 +165,7 @@ impl Talker {
         let mut way = Way::default();
         let mut turn = self.me;
         let mut next = Instant::now();
+        let mut reload = a_while();
         loop {
             assert!(!self.person.room.is_over(), "the room is gone");
             if written.load(SeqCst) && self.room.is_all_seen() {
@@ -177,10 +195,12 @@ impl Talker {
                 self.person.say(&text(self.me, self.said)).await.unwrap();
             }
             self.check();
+            *self.room.states[self.me].lock().unwrap() = self.state(&way);
             self.person.turn_within(self.pause).await;
             self.check();
-            if OsRng.next_u32().is_multiple_of(RELOAD) {
+            if reload <= Instant::now() {
                 self.reload().await;
+                reload = a_while();
             }
         }
     }
@@ -214,6 +234,7 @@ impl Talk {
                 order: Mutex::default(),
                 confirmed: numbers(),
                 seen: (0..people).map(|_| numbers()).collect(),
+                states: (0..people).map(|_| Mutex::default()).collect(),
             });
             let maker = Person::maker(server, LIMITS).await;
             let link = maker.link();
@@ -277,6 +298,17 @@ impl Talk {
             seen.collect::<Vec<_>>()
         };
         self.rooms.iter().flat_map(each).collect()
+    }
+
+    /// Where everybody is, and how far.
+    pub fn states(&self) -> String {
+        let lines = self.rooms.iter().enumerate().flat_map(|(n, room)| {
+            let state = move |(me, state): (usize, &Mutex<String>)| {
+                format!("\n  {me} in room {n}: {}", state.lock().unwrap())
+            };
+            room.states.iter().enumerate().map(state)
+        });
+        lines.collect()
     }
 
     /// Says nothing more, and waits until everybody has seen everything. How much that was.

@@ -173,7 +173,8 @@ fn nothing_is_lost(cast: &mut Cast, from: usize, to: usize, kind: Kind) {
 /// that would have made it stayed on a device which was lost before it could send: of an old profile that was
 /// put back that cannot be asked any more. Or the link was made, and answered, before the profile that knew it
 /// had told the vault of it, and was put back, or its device was left for another one. Or it was the answering
-/// device that was left so, although it said that it had not told the vault.
+/// device that was left so, although it said that it had not told the vault. Or the relay's clock leapt past the
+/// end of the link while its answer was on the way: then who answered is told that it did not arrive.
 fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
     let has = |of: usize, with: usize| cast.world.line(cast.people[of].active, &name(with)).is_some();
     let (has_one, has_other) = (has(one, other), has(other, one));
@@ -195,7 +196,8 @@ fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
                 .iter()
                 .rfind(|said| said.from == to && said.to == from);
             let left = letter.is_some_and(|letter| letter.device != cast.people[to].active);
-            left || cast.was_put_back(to)
+            let late = cast.state_of(at) == Some(MessageState::Failed) && cast.world.relay_clock_leapt();
+            left || late || cast.was_put_back(to)
         }
         (false, true, _) => cast.people[from].hasty && device != cast.people[from].active,
         _ => false,

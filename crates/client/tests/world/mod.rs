@@ -85,6 +85,8 @@ pub struct World {
     pub trace: Trace,
     /// By how many ms the relay's clock differs.
     relay_clock: i64,
+    /// It was set by more than a day once.
+    leapt: bool,
     next_command: u64,
 }
 
@@ -97,6 +99,7 @@ impl World {
             rng: ChaCha20Rng::seed_from_u64(seed),
             trace: Trace::default(),
             relay_clock: 0,
+            leapt: false,
             next_command: 0,
         };
         world.tell_relay();
@@ -348,7 +351,13 @@ impl World {
     /// Sets the relay's clock.
     pub fn set_relay_clock(&mut self, seconds: i64) {
         self.relay_clock += seconds * 1000;
+        self.leapt |= seconds.abs() > 86_400;
         self.tell_relay();
+    }
+
+    /// Whether the relay's clock was ever set by more than a day.
+    pub fn relay_clock_leapt(&self) -> bool {
+        self.leapt
     }
 
     /// Lets time pass, firing timers.

@@ -100,6 +100,19 @@ suite! {
     a_room_keeps_as_much_as_its_history,
 }
 
+mod postgres_nodes {
+    use super::*;
+
+    #[ignore = "needs a server: ./test cluster"]
+    #[tokio::test]
+    async fn batches_over_the_same_rooms_never_wait_in_a_circle() {
+        // A circle is noticed only when waiting for a lock has long failed.
+        let url = fresh_database().await + "?options=-c%20deadlock_timeout%3D60s";
+        let [one, another] = [PostgresStore::open(&url).await, PostgresStore::open(&url).await];
+        rooms_are_written_in_every_order([one.unwrap(), another.unwrap()]).await;
+    }
+}
+
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 fn queue(n: u8) -> QueueId {

@@ -1,6 +1,8 @@
 //! Rooms in memory.
 
-use super::super::{Change, Deadlines, Hash, Outcome, RoomRecord, RoomSnapshot, Session, SharedEntry, event};
+use super::super::{
+    Change, Deadlines, Hash, Outcome, RoomRecord, RoomSnapshot, Session, SharedEntry, event, presence,
+};
 use bytes::Bytes;
 use rly_protocol::{
     PublicKey, RoomId, Timestamp,
@@ -90,6 +92,14 @@ impl Room {
             .collect()
     }
 
+    fn come_or_go(&mut self, number: u32, at: Timestamp, here: bool) {
+        let both = presence(number);
+        self.entries
+            .retain(|_, entry| entry.writer != number || !both.contains(&entry.body));
+        let [back, away] = both;
+        self.append(number, at, if here { back } else { away });
+    }
+
     fn append(&mut self, writer: u32, at: Timestamp, body: Bytes) {
         self.head += 1;
         let nth = self.messages;
@@ -119,7 +129,7 @@ impl Room {
         if let Some((&number, person)) = self.people.iter_mut().find(|(_, person)| person.key == key) {
             let (seq, away) = (person.seq, person.session.replace(session).is_none());
             if away {
-                self.append(number, at, event(&RoomEvent::Back { number }));
+                self.come_or_go(number, at, true);
             }
             return Outcome::Joined { number, seq };
         }
@@ -169,7 +179,7 @@ impl Room {
         let person = self.people.get_mut(&number);
         if let Some(person) = person.filter(|person| person.session == Some(session)) {
             person.session = None;
-            self.append(number, at, event(&RoomEvent::Away { number }));
+            self.come_or_go(number, at, false);
         }
     }
 

@@ -33,6 +33,7 @@ pub(super) async fn apply(pool: PgPool, batch: Arc<Batch>) -> Sql<Vec<Outcome>> 
     }
     insert(db, &batch.envelopes).await?;
     remove(db, &batch.removed).await?;
+    rooms::lock(db, &batch.changes).await?;
     let mut outcomes = Vec::with_capacity(batch.changes.len());
     for change in &batch.changes {
         outcomes.push(apply_change(db, change).await?);

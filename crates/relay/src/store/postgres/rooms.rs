@@ -3,7 +3,7 @@
 
 use super::{Sql, blob, fixed, int, number, rows, small, small_number};
 use crate::store::{
-    Change, Hash, Outcome, RoomRecord, RoomSnapshot, Session, SharedEntry, event, room_queue,
+    Change, Hash, Outcome, RoomRecord, RoomSnapshot, Session, SharedEntry, event, presence, room_queue,
 };
 use bytes::Bytes;
 use rly_protocol::{
@@ -14,6 +14,30 @@ use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 
 /// Where nodes hear of rooms in which something happened.
 pub(crate) const CHANNEL: &str = "rly_rooms";
+
+/// Locks all rooms that changes are of, in one order: otherwise two nodes whose batches name the same rooms
+/// in another order would wait for each other, a second each time.
+pub(super) async fn lock(db: &mut PgConnection, changes: &[Change]) -> Sql<()> {
+    let of = |change: &Change| match change {
+        Change::JoinRoom { room, .. }
+        | Change::PostRoom { room, .. }
+        | Change::LeaveRoom { room, .. }
+        | Change::DeletePerson { room, .. }
+        | Change::EndRoom { room, .. } => Some(room.0.to_vec()),
+        _ => None,
+    };
+    let mut rooms: Vec<Vec<u8>> = changes.iter().filter_map(of).collect();
+    rooms.sort_unstable();
+    rooms.dedup();
+    // One alone is locked by its change.
+    if rooms.len() > 1 {
+        sqlx::query("SELECT FROM rooms WHERE id = ANY($1) ORDER BY id FOR UPDATE")
+            .bind(rooms)
+            .execute(db)
+            .await?;
+    }
+    Ok(())
+}
 
 pub(super) async fn change(db: &mut PgConnection, change: &Change) -> Sql<Outcome> {
     match change {
@@ -118,8 +142,7 @@ async fn change_in(db: &mut PgConnection, change: &Change) -> Sql<Outcome> {
                 .execute(&mut *db)
                 .await?;
             if rows(&left) != 0 {
-                let away = event(&RoomEvent::Away { number: *number });
-                append(db, *room, *number, *at, false, &away).await?;
+                come_or_go(db, *room, *number, *at, false).await?;
             }
             Ok(Outcome::Done)
         }
@@ -168,15 +191,7 @@ async fn join(
             .execute(&mut *db)
             .await?;
         if row.try_get(2)? {
-            append(
-                db,
-                room,
-                person,
-                at,
-                false,
-                &event(&RoomEvent::Back { number: person }),
-            )
-            .await?;
+            come_or_go(db, room, person, at, true).await?;
         }
         return Ok(Outcome::Joined { number: person, seq });
     }
@@ -252,6 +267,19 @@ async fn post(
     append(db, room, person, at, true, event).await?;
     active(db, room, at).await?;
     Ok(Outcome::Done)
+}
+
+/// Somebody is back or away: that alone is kept of their coming and going.
+async fn come_or_go(db: &mut PgConnection, room: RoomId, number: u32, at: Timestamp, here: bool) -> Sql<()> {
+    let [back, away] = presence(number);
+    sqlx::query("DELETE FROM shared_entries WHERE queue = $1 AND writer = $2 AND body IN ($3, $4)")
+        .bind(&room_queue(&room).0[..])
+        .bind(small(number))
+        .bind(&back[..])
+        .bind(&away[..])
+        .execute(&mut *db)
+        .await?;
+    append(db, room, number, at, false, if here { &back } else { &away }).await
 }
 
 /// Gives it its place.

@@ -2,7 +2,7 @@
 
 use super::{batch::execute, blob, int, number};
 use crate::store::{
-    Change, Hash, Outcome, RoomRecord, RoomSnapshot, Session, SharedEntry, event, room_queue,
+    Change, Hash, Outcome, RoomRecord, RoomSnapshot, Session, SharedEntry, event, presence, room_queue,
 };
 use bytes::Bytes;
 use rly_protocol::{
@@ -77,8 +77,7 @@ pub(super) fn change(db: &Connection, change: &Change) -> Sql<Outcome> {
         } => {
             let sql = "UPDATE room_people SET session = NULL WHERE room = ? AND number = ? AND session = ?";
             if execute(db, sql, params![room.0, number, session])? != 0 {
-                let away = event(&RoomEvent::Away { number: *number });
-                append(db, *room, *number, *at, false, &away)?;
+                come_or_go(db, *room, *number, *at, false)?;
             }
             Ok(Outcome::Done)
         }
@@ -139,7 +138,7 @@ fn join(
         let sql = "UPDATE room_people SET session = ? WHERE room = ? AND number = ?";
         execute(db, sql, params![session, room.0, number])?;
         if away {
-            append(db, room, number, at, false, &event(&RoomEvent::Back { number }))?;
+            come_or_go(db, room, number, at, true)?;
         }
         return Ok(Outcome::Joined { number, seq });
     }
@@ -199,6 +198,18 @@ fn post(db: &Connection, room: RoomId, number: u32, seq: u64, event: &Bytes, at:
     append(db, room, number, at, true, event)?;
     active(db, room, at)?;
     Ok(Outcome::Done)
+}
+
+/// Somebody is back or away: that alone is kept of their coming and going.
+fn come_or_go(db: &Connection, room: RoomId, number: u32, at: Timestamp, here: bool) -> Sql<()> {
+    let [back, away] = presence(number);
+    let sql = "DELETE FROM shared_entries WHERE queue = ? AND writer = ? AND body IN (?, ?)";
+    execute(
+        db,
+        sql,
+        params![room_queue(&room).0, number, &back[..], &away[..]],
+    )?;
+    append(db, room, number, at, false, if here { &back } else { &away })
 }
 
 /// Gives it its place, in a room that is there.

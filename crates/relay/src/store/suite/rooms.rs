@@ -189,6 +189,16 @@ pub async fn people_of_a_room_have_numbers_and_names_of_their_own(store: &Subjec
     assert_eq!(events(store, 1, 3).await, [(4, RoomEvent::Away { number: 2 })]);
     assert_eq!(one(store, join(1, 2, 9)).await, joined(2, 0));
     assert_eq!(events(store, 1, 4).await, [(5, RoomEvent::Back { number: 2 })]);
+    // However often they come and go, the last of it is kept.
+    change(
+        store,
+        vec![leave(1, 2, 2), join(1, 2, 2), leave(1, 3, 3), leave(1, 2, 2)],
+    )
+    .await;
+    let away = [3, 2].map(|number| RoomEvent::Away { number });
+    let [three, two] = away;
+    assert_eq!(events(store, 1, 3).await, [(8, three), (9, two)]);
+    assert_eq!(events(store, 1, 0).await.len(), 3 + 2, "who joined stays");
     assert_eq!(one(store, Change::NobodyReads).await, Outcome::Done);
     let snapshot = store.room_snapshot(room(1)).await.unwrap().unwrap();
     assert!(snapshot.people.iter().all(|person| !person.here));
@@ -297,4 +307,29 @@ pub async fn a_room_keeps_as_much_as_its_history(store: &Subject) {
     );
     let record = store.room(room(1)).await.unwrap().unwrap();
     assert_eq!((record.head, record.floor), (6, 0), "nothing older is there");
+}
+
+/// Two nodes at once, one of them with its batches the other way round.
+pub async fn rooms_are_written_in_every_order(nodes: [impl Store; 2]) {
+    const ROOMS: u8 = 8;
+    let both = [0, 1].map(|by| &nodes[by]);
+    let batch = |changes| {
+        Arc::new(Batch {
+            changes,
+            ..Batch::default()
+        })
+    };
+    let begin = (1..=ROOMS).flat_map(|n| [make(n), join(n, 1, 1), join(n, 2, 2)]);
+    both[0].apply(batch(begin.collect())).await.unwrap();
+    let write = async |by: usize| {
+        for seq in 1..=50 {
+            let mut changes: Vec<_> = (1..=ROOMS).map(|n| post(n, by as u32 + 1, seq, NOW)).collect();
+            if by == 1 {
+                changes.reverse();
+            }
+            let outcomes = both[by].apply(batch(changes)).await.unwrap();
+            assert_eq!(outcomes, [const { Outcome::Done }; ROOMS as usize]);
+        }
+    };
+    tokio::join!(write(0), write(1));
 }
