@@ -28,6 +28,7 @@ use rdkafka::{
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError as Rd, RDKafkaErrorCode},
+    topic_partition_list::TopicPartitionListElem,
 };
 use rly_protocol::Incarnation;
 use std::{
@@ -392,41 +393,72 @@ impl Mover {
                 return;
             }
         };
-        for held in taken {
-            match self.begin(held) {
-                Ok(held) => {
-                    self.partitions.insert(held.partition, State::Moving(held));
-                    self.cluster.held.lock().insert(held.partition, held);
-                }
-                // What was given a moment ago is not always ready to be sought in.
-                Err(error) => {
-                    tracing::debug!(partition = held.partition, error = one_line(&error), "not yet");
-                    self.rest(held.partition, SOON);
-                }
-            }
+        if let Err(error) = self.begin(taken) {
+            // What was given a moment ago is not always ready to be sought in.
+            tracing::debug!(error = one_line(&error), "not yet");
+            rested.iter().for_each(|partition| self.rest(*partition, SOON));
         }
         self.works();
     }
 
-    /// Seeks to where the store is, over a gap if there is one.
-    fn begin(&mut self, held: Held) -> Result<Held, Rd> {
-        let cluster = self.cluster.clone();
-        let topic = &cluster.kafka.queues;
-        let (low, high) = self.consumer.fetch_watermarks(topic, held.partition, ASK)?;
-        let held = if (low..=high).contains(&held.next) {
-            held
-        } else {
-            self.skip(held, low)?
+    /// Seeks to where the store is, over gaps if there are any. All at once: the broker answers one question
+    /// of a connection after another, and each may stand behind a fetch that waits for news.
+    fn begin(&mut self, taken: Vec<Held>) -> Result<(), Rd> {
+        let partitions: Vec<Partition> = taken.iter().map(|held| held.partition).collect();
+        let low = self.ask_offsets(&partitions, Offset::Beginning)?;
+        let high = self.ask_offsets(&partitions, Offset::End)?;
+        let (topic, mut wanted) = (self.cluster.kafka.queues.clone(), TopicPartitionList::new());
+        let mut ready = HashMap::new();
+        for held in taken {
+            let partition = held.partition;
+            let held = match (low.get(&partition), high.get(&partition)) {
+                (Some(low), Some(high)) if (low..=high).contains(&&held.next) => Some(held),
+                (Some(low), Some(_)) => self.skip(held, *low),
+                _ => None,
+            };
+            let Some(held) = held else {
+                self.rest(partition, SOON);
+                continue;
+            };
+            wanted.add_partition_offset(&topic, partition, Offset::Offset(held.next))?;
+            ready.insert(partition, held);
+        }
+        if ready.is_empty() {
+            return Ok(());
+        }
+        self.consumer.resume(&wanted)?;
+        let sought = self.consumer.seek_partitions(wanted, ASK)?;
+        for one in sought.elements() {
+            let Some(held) = ready.remove(&one.partition()) else {
+                continue;
+            };
+            if let Err(error) = one.error() {
+                tracing::debug!(partition = held.partition, error = one_line(&error), "not yet");
+                self.rest(held.partition, SOON);
+            } else {
+                self.partitions.insert(held.partition, State::Moving(held));
+                self.cluster.held.lock().insert(held.partition, held);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the log of partitions begins or ends; of those of which the broker says it.
+    fn ask_offsets(&self, partitions: &[Partition], which: Offset) -> Result<HashMap<Partition, i64>, Rd> {
+        let mut list = self.list(partitions);
+        // In place of a time: the two that the protocol knows beside times.
+        list.set_all_offsets(which)?;
+        let found = self.consumer.offsets_for_times(list, ASK)?;
+        let offset = |one: &TopicPartitionListElem<'_>| match (one.error(), one.offset()) {
+            (Ok(()), Offset::Offset(at)) => Some((one.partition(), at)),
+            _ => None,
         };
-        self.consumer.resume(&self.list(&[held.partition]))?;
-        self.consumer
-            .seek(topic, held.partition, Offset::Offset(held.next), ASK)?;
-        Ok(held)
+        Ok(found.elements().iter().filter_map(offset).collect())
     }
 
     /// The log does not have what comes next: it was trimmed, or made anew, or the database is an older
     /// one. The step over the gap makes clients send again what has no receipt.
-    fn skip(&mut self, held: Held, to: i64) -> Result<Held, Rd> {
+    fn skip(&mut self, held: Held, to: i64) -> Option<Held> {
         tracing::error!(
             partition = held.partition,
             expected = held.next,
@@ -437,11 +469,11 @@ impl Mover {
         let (step, started) = (Move { held, to }, Instant::now());
         let skipped = (self.runtime).block_on(self.cluster.store.skip(step, Incarnation(random())));
         match skipped {
-            Ok(true) => Ok(Held { next: to, ..held }),
-            Ok(false) => Err(Rd::Canceled),
+            Ok(true) => Some(Held { next: to, ..held }),
+            Ok(false) => None,
             Err(error) => {
                 self.fails(started, error);
-                Err(Rd::Canceled)
+                None
             }
         }
     }

@@ -7,6 +7,7 @@
 
 mod batch;
 mod open;
+mod pages;
 mod rooms;
 pub(crate) mod shared;
 
@@ -16,7 +17,7 @@ use super::{
 };
 use bytes::Bytes;
 use rly_protocol::{
-    EnvelopeId, Incarnation, PublicKey, QueueId, RoomId, Timestamp,
+    EnvelopeId, Incarnation, PublicKey, QueueId, RoomId,
     frame::{Kind, VaultEntry},
 };
 use sqlx::{
@@ -38,6 +39,7 @@ const TRY_AGAIN: [&str; 2] = ["40P01", "40001"];
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    pages: pages::Pages,
 }
 
 impl PostgresStore {
@@ -202,29 +204,6 @@ async fn read_queue(pool: PgPool, queue: QueueId) -> Sql<Option<QueueRecord>> {
     }))
 }
 
-async fn read_page(pool: PgPool, queue: QueueId, after: u64, limit: u32) -> Sql<Vec<Envelope>> {
-    let rows = sqlx::query(
-        "SELECT seq, id, kind, created, body FROM envelopes \
-         WHERE queue = $1 AND seq > $2 AND body IS NOT NULL ORDER BY seq LIMIT $3",
-    )
-    .bind(&queue.0[..])
-    .bind(int(after))
-    .bind(i64::from(limit))
-    .fetch_all(&pool)
-    .await?;
-    let envelope = |row: &PgRow| {
-        Ok(Envelope {
-            queue,
-            seq: number(row, 0)?,
-            id: EnvelopeId(fixed(row, 1)?),
-            kind: kind(row, 2)?,
-            at: Timestamp(number(row, 3)?),
-            body: blob(row, 4)?,
-        })
-    };
-    rows.iter().map(envelope).collect()
-}
-
 /// One statement, so generation and slots are of one moment.
 ///
 /// The sizes of one slot more than fits are looked at; a blob over the bounds is not read.
@@ -295,7 +274,7 @@ impl Store for PostgresStore {
     }
 
     fn page(&self, queue: QueueId, after: u64, limit: u32) -> StoreFuture<'_, Vec<Envelope>> {
-        Box::pin(self.run(move |pool| read_page(pool, queue, after, limit)))
+        Box::pin(self.envelopes(queue, after, limit))
     }
 
     fn vault_page(

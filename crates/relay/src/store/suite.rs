@@ -83,6 +83,7 @@ suite! {
     identity_is_taken_once,
     envelopes_come_back_in_order,
     batches_of_every_size_are_complete,
+    many_pages_at_once_are_each_their_own,
     removed_envelopes_are_gone,
     queues_are_found_by_address_and_deleted_whole,
     an_invite_is_claimed_once,

@@ -1,6 +1,6 @@
 //! Opening the database: check first, change later.
 
-use super::{PATIENCE, PostgresStore, failed};
+use super::{PATIENCE, PostgresStore, failed, pages::Pages};
 use crate::store::StoreError;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, Row, SqlSafeStr,
@@ -15,6 +15,8 @@ const VERSION_MIN: i32 = 140_000;
 const CONNECTIONS: u32 = 12;
 /// How long one may be waited for.
 const CONNECT: Duration = Duration::from_secs(3);
+/// A connection that was used so lately is not tried before it is used again.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Every migration there is, in order.
 fn migrations() -> Migrator {
@@ -65,8 +67,21 @@ pub(super) async fn open(url: &str) -> Result<PostgresStore, StoreError> {
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(CONNECT)
+        // A connection is tried when it is given back. That is enough where it is soon taken again.
+        .test_before_acquire(false)
+        .before_acquire(|db, about| {
+            Box::pin(async move {
+                if about.idle_for > FRESH {
+                    db.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options);
-    Ok(PostgresStore { pool })
+    Ok(PostgresStore {
+        pool,
+        pages: Pages::default(),
+    })
 }
 
 /// Makes sure that the database is ours and of a version that we know, and makes the tables.
