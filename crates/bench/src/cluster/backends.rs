@@ -56,6 +56,18 @@ impl Shared {
         let sum = psql(&self.database, &["SELECT sum(next_offset) FROM partitions"])?;
         Ok(sum.trim().parse()?)
     }
+
+    /// Whether so many nodes have about as many partitions each.
+    pub fn is_balanced(&self, nodes: usize) -> Result<bool, Failure> {
+        let said = psql(
+            &self.database,
+            &["SELECT count(*) = count(node) AND max(n) - min(n) <= 1 AND count(node) = $NODES FROM (SELECT node, count(*) AS n FROM partitions \
+               GROUP BY node) AS held"
+                .replace("$NODES", &nodes.to_string())
+                .as_str()],
+        )?;
+        Ok(said.trim() == "t")
+    }
 }
 
 /// What one transaction takes that stores one envelope: the median, in microseconds.

@@ -87,8 +87,12 @@ impl Cluster {
         latency::load(scale, &self.nodes).await
     }
 
-    /// Waits until every partition has somebody who moves it: a message in each that is used arrives.
+    /// Waits until every partition has somebody who moves it, and no node more than others: a message in each
+    /// that is used arrives.
     async fn settle(&self) -> Result<(), Failure> {
+        while !self.shared.is_balanced(self.nodes.len())? {
+            sleep(LOOK).await;
+        }
         let users = users::make(&self.nodes[0], 100).await?;
         let before = self.shared.stored()?;
         let mut party = Party::connect(&self.nodes[0], &users[0]).await?;

@@ -42,6 +42,10 @@ use tokio::runtime::Handle;
 /// What one transaction holds at most, about.
 const BATCH_RECORDS: usize = 2_048;
 const BATCH_BYTES: usize = 8 << 20;
+/// From so many records on a batch is followed by one that gathers for as long as this one took to store, but no
+/// longer than that: where much comes, fewer transactions carry more.
+const BUSY: usize = 16;
+const PACE_MOST: Duration = Duration::from_millis(20);
 /// How long a poll waits.
 const POLL: Duration = Duration::from_millis(100);
 /// How long a partition rests after a failure.
@@ -123,6 +127,8 @@ struct Mover {
     partitions: HashMap<Partition, State>,
     /// Since when nothing could be stored.
     failing: Option<Instant>,
+    /// How long the next batch gathers.
+    pace: Duration,
     runtime: Handle,
 }
 
@@ -139,7 +145,8 @@ pub(super) fn start(engine: Arc<Engine>, cluster: Arc<Cluster>) -> Result<JoinHa
         .set("auto.offset.reset", "earliest")
         // A node that is gone is replaced after this.
         .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "1500")
+        // Also how soon it hears that partitions move: they stand still meanwhile.
+        .set("heartbeat.interval.ms", "500")
         .set("max.poll.interval.ms", "60000")
         .set("fetch.error.backoff.ms", "100")
         .set("queued.max.messages.kbytes", "32768")
@@ -157,6 +164,7 @@ pub(super) fn start(engine: Arc<Engine>, cluster: Arc<Cluster>) -> Result<JoinHa
         changes,
         partitions: HashMap::new(),
         failing: None,
+        pace: Duration::ZERO,
         runtime: Handle::current(),
     };
     std::thread::Builder::new()
@@ -217,10 +225,15 @@ impl Mover {
     /// What has come, as far as it fits.
     fn gather(&mut self) -> Batch {
         let mut batch = Batch::default();
-        let mut wait = POLL;
+        let (mut wait, mut pace) = (POLL, std::mem::take(&mut self.pace));
         let mut lost = Vec::new();
         while !batch.is_full() {
             let message = match self.consumer.poll(wait) {
+                // The next batch costs as much, however little is in it.
+                None if !batch.records.is_empty() && !pace.is_zero() => {
+                    std::thread::sleep(std::mem::take(&mut pace));
+                    continue;
+                }
                 None => break,
                 Some(Ok(message)) => message,
                 Some(Err(error)) => {
@@ -323,6 +336,9 @@ impl Mover {
         match appended {
             Ok(Appended::Stored(new)) => {
                 self.works();
+                if count >= BUSY {
+                    self.pace = started.elapsed().min(PACE_MOST);
+                }
                 let counters = &self.engine.counters;
                 Counters::count(&counters.commits);
                 counters.moved(count, bytes, started.elapsed());
