@@ -351,8 +351,8 @@ fn for_envelopes(common: &ClientConfig) -> ClientConfig {
         .set("request.timeout.ms", "5000")
         .set("queue.buffering.max.kbytes", BUFFER_KIB)
         .set("queue.buffering.max.messages", "200000")
-        // Half a millisecond: without it the producer's thread wakes up for each envelope and looks at every partition: two thirds of
-        // a busy node's CPU.
+        // Half a millisecond. Without it the producer's thread wakes up for each envelope and looks at every
+        // partition, with two thirds of a busy node's CPU.
         .set("linger.ms", "0.5");
     config
 }

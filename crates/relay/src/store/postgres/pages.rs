@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 /// Statements under way at once: a large page does not hold up all others.
 const READERS: usize = 2;
-/// Pages in one statement: they are in memory together.
-const PAGES: usize = 32;
+/// Rows in one statement, about: they are in memory together, 64 MiB at their largest.
+const ROWS: u32 = 1_024;
 
 /// A page that somebody wants.
 #[derive(Clone, Copy)]
@@ -60,7 +60,13 @@ impl PostgresStore {
         loop {
             let (wanted, answers): (Vec<Wanted>, Vec<Answer>) = {
                 let mut state = self.pages.0.lock();
-                let count = state.waiting.len().min(PAGES);
+                let mut rows = 0;
+                let fits = |(wanted, _): &&(Wanted, Answer)| {
+                    let fits = rows < ROWS;
+                    rows = rows.saturating_add(wanted.limit);
+                    fits
+                };
+                let count = state.waiting.iter().take_while(fits).count();
                 if count == 0 {
                     state.readers -= 1;
                     return;
