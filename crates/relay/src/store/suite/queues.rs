@@ -50,15 +50,15 @@ pub async fn batches_of_every_size_are_complete(store: &Subject) {
 
 pub async fn many_pages_at_once_are_each_their_own(store: &Subject) {
     change(store, (1..=100).map(register).collect()).await;
-    // Every queue has numbers of its own: 1 to 5 times its own.
-    let seqs_of = |n: u8| (1..=5).map(move |i| i * u64::from(n));
+    // Every queue has numbers of its own.
+    let seqs_of = |n: u8| (1..=5).map(move |i| 10 * u64::from(n) + i);
     let all = (1..=100).flat_map(|n| seqs_of(n).map(move |seq| envelope(n, seq)));
     insert(store, all.collect()).await;
     let asked = (0..300_usize).map(|i| {
         let (n, skip, limit) = (1 + (i % 101) as u8, i % 4, (i % 3) as u32);
         async move {
             let page = store
-                .page(queue(n), skip as u64 * u64::from(n), limit)
+                .page(queue(n), 10 * u64::from(n) + skip as u64, limit)
                 .await
                 .unwrap();
             let there: Vec<u64> = seqs_of(n).filter(|_| n <= 100).collect();
