@@ -56,6 +56,9 @@ pub(crate) struct Cluster {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// How long the consumer group may take to let a node go.
+const LEAVE: std::time::Duration = std::time::Duration::from_secs(3);
+
 impl Cluster {
     /// Connects to the log, whose topics are made or checked, and binds it to the store.
     pub async fn connect(store: PostgresStore, config: KafkaConfig) -> Result<Self, KafkaError> {
@@ -104,17 +107,26 @@ impl Cluster {
         Ok(())
     }
 
-    /// Ends: what was produced is answered, partitions are given to others.
-    pub async fn stop(self: &Arc<Self>) {
-        let (cluster, threads) = (self.clone(), std::mem::take(&mut *self.threads.lock()));
+    /// What was produced is answered.
+    pub async fn flush(self: &Arc<Self>) {
+        let cluster = self.clone();
+        let flushed = tokio::task::spawn_blocking(move || cluster.kafka.flush());
+        // One that panicked has ended, too; here and below.
+        let _ = flushed.await;
+    }
+
+    /// Partitions are given to others. If the group is waiting for a node that is gone, it is not waited for: it
+    /// will find that this one is gone as well.
+    pub async fn leave(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock());
         let ended = tokio::task::spawn_blocking(move || {
-            cluster.kafka.flush();
             for thread in threads {
-                // One that panicked has ended, too.
                 let _ = thread.join();
             }
         });
-        let _ = ended.await;
+        if tokio::time::timeout(LEAVE, ended).await.is_err() {
+            tracing::warn!("the group does not let this node leave; its partitions move when it is missed");
+        }
     }
 
     /// The part that does not work, if any.

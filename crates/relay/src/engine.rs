@@ -437,7 +437,7 @@ impl Relay {
         // An error means that the writer is gone, and with it whatever there was to wait for.
         let _ = done.await;
         if let Some(cluster) = &engine.cluster {
-            cluster.stop().await;
+            cluster.flush().await;
         }
         let sessions: Vec<_> = engine.sessions.lock().values().cloned().collect();
         let wait = Refusal::later(ErrorCode::Stopping, RECONNECT).retry_ms();
@@ -449,6 +449,9 @@ impl Relay {
         engine.job(Job::Flush(flushed));
         let _ = done.await;
         engine.job(Job::Stop);
+        if let Some(cluster) = &engine.cluster {
+            cluster.leave().await;
+        }
         if let Err(error) = engine.store.close().await {
             tracing::error!(%error, "closing the store failed");
         }
