@@ -59,13 +59,11 @@ impl Shared {
 
     /// Whether so many nodes have about as many partitions each.
     pub fn is_balanced(&self, nodes: usize) -> Result<bool, Failure> {
-        let said = psql(
-            &self.database,
-            &["SELECT count(*) = count(node) AND max(n) - min(n) <= 1 AND count(node) = $NODES FROM (SELECT node, count(*) AS n FROM partitions \
-               GROUP BY node) AS held"
-                .replace("$NODES", &nodes.to_string())
-                .as_str()],
-        )?;
+        let balanced = format!(
+            "SELECT count(*) = count(node) AND count(node) = {nodes} AND max(n) - min(n) <= 1 \
+             FROM (SELECT node, count(*) AS n FROM partitions GROUP BY node) AS held"
+        );
+        let said = psql(&self.database, &[&balanced])?;
         Ok(said.trim() == "t")
     }
 }
