@@ -14,7 +14,8 @@ use serde_json::json;
 use std::{fmt::Write, time::Duration};
 use tokio::time::timeout;
 
-/// How long the relay may take to say that it is ready.
+/// How long the relay may take to say that it is ready. It waits for its store only; of a broker it
+/// knows.
 const READY_TIME: Duration = Duration::from_secs(5);
 
 /// The admin router.
@@ -32,7 +33,7 @@ async fn ready(State(relay): State<Relay>) -> Response {
     let part = match timeout(READY_TIME, relay.ready()).await {
         Ok(Ok(())) => return Json(json!({"status": "ok"})).into_response(),
         Ok(Err(part)) => part,
-        Err(_) => "relay".into(),
+        Err(_) => "store".into(),
     };
     let ErrorBody { mut error } = ErrorBody::new(ErrorCode::Unavailable);
     error.message = format!("Not usable now: {part}.");

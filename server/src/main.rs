@@ -35,7 +35,11 @@ fn run(config: Config) -> Result<ExitCode, Box<dyn Error>> {
         .with_writer(io::stderr)
         .with_ansi(false)
         .init();
-    runtime()?.block_on(serve(config))?;
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve(config));
+    // All is stored by now. What still waits for a broker that is away, waits for nobody.
+    runtime.shutdown_background();
+    served?;
     Ok(ExitCode::SUCCESS)
 }
 
