@@ -35,11 +35,7 @@ fn run(config: Config) -> Result<ExitCode, Box<dyn Error>> {
         .with_writer(io::stderr)
         .with_ansi(false)
         .init();
-    let runtime = runtime()?;
-    let served = runtime.block_on(serve(config));
-    // All is stored by now. What still waits for a broker that is away, waits for nobody.
-    runtime.shutdown_background();
-    served?;
+    runtime()?.block_on(serve(config))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -97,36 +97,7 @@ pub fn Dialog(
 /// What is open, and what for.
 pub type Open<T> = RwSignal<Option<T>>;
 
-/// Asks once before something is destroyed, while `open` holds something.
-#[component]
-pub fn AskFirst(
-    /// Whether it asks.
-    open: Open<()>,
-    /// Names its heading in the page.
-    id: &'static str,
-    /// The question.
-    title: &'static str,
-    /// What it means.
-    body: &'static str,
-    /// The word on the button that does it.
-    action: &'static str,
-    /// It is done.
-    #[prop(into)]
-    on_confirm: Callback<()>,
-) -> impl IntoView {
-    let confirm = Callback::new(move |()| {
-        open.set(None);
-        on_confirm.run(());
-    });
-    let cancel = Callback::new(move |()| open.set(None));
-    move || {
-        open.get().map(|()| {
-            view! { <Confirm id=id title=title body=body action=action on_confirm=confirm on_cancel=cancel /> }
-        })
-    }
-}
-
-/// A question before something is destroyed. The first button does it.
+/// Asks once before something is destroyed. The first button does it.
 #[component]
 pub fn Confirm(
     /// Names its heading in the page.

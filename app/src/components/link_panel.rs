@@ -1,4 +1,4 @@
-use super::{AskFirst, ExportReminder, Open, Qr};
+use super::{Confirm, ExportReminder, Open, Qr};
 use crate::{
     browser,
     state::{Job, Messenger, messenger},
@@ -130,10 +130,12 @@ pub fn LinkPanel(
     let asks: Open<()> = RwSignal::new(None);
     let job = Job::new();
     let withdraw = move |()| {
+        asks.set(None);
         job.run(Command::WithdrawInvite { id: id.clone() }, move |_| {
             let _ = on_withdrawn.try_run(());
         });
     };
+    let withdraw = Callback::new(withdraw);
     let until = Local::here(expires_at).moment(t, Local::here(messenger.now()));
     view! {
         <div class="link-panel">
@@ -152,14 +154,21 @@ pub fn LinkPanel(
             </GiveLink>
             <ExportReminder />
         </div>
-        <AskFirst
-            open=asks
-            id="withdraw-title"
-            title=t.withdraw_title
-            body=t.withdraw_body
-            action=t.withdraw_link
-            on_confirm=withdraw
-        />
+        {move || {
+            asks.get()
+                .map(|()| {
+                    view! {
+                        <Confirm
+                            id="withdraw-title"
+                            title=t.withdraw_title
+                            body=t.withdraw_body
+                            action=t.withdraw_link
+                            on_confirm=withdraw
+                            on_cancel=move |()| asks.set(None)
+                        />
+                    }
+                })
+        }}
     }
 }
 

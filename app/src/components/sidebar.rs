@@ -1,4 +1,4 @@
-use super::{AskFirst, ConnectionSign, ExportReminder, Icon, IconName, Open, Share, ShareDialog, link_words};
+use super::{Confirm, ConnectionSign, ExportReminder, Icon, IconName, Open, Share, ShareDialog, link_words};
 use crate::{
     state::{Job, messenger},
     text::text,
@@ -219,11 +219,13 @@ fn LetterLine(letter: LetterView) -> impl IntoView {
     let messenger = messenger();
     let job = Job::new();
     let asks: Open<()> = RwSignal::new(None);
+    let cancel = Callback::new(move |()| asks.set(None));
     let when = Local::here(letter.opened_at).short(t, Local::here(messenger.now()));
     let href = format!("/i#~{}", letter.id);
     let id = letter.id;
     let preview = letter.preview.unwrap_or_else(|| t.contact_waits.into());
     let drop_it = Callback::new(move |()| {
+        asks.set(None);
         job.run(Command::DropLetter { id: id.clone() }, |_| {});
     });
     view! {
@@ -246,14 +248,21 @@ fn LetterLine(letter: LetterView) -> impl IntoView {
                 {t.drop_letter}
             </button>
             <super::Alert words=job.error />
-            <AskFirst
-                open=asks
-                id="drop-title"
-                title=t.drop_title
-                body=t.drop_body
-                action=t.drop_letter
-                on_confirm=drop_it
-            />
+            {move || {
+                asks.get()
+                    .map(|()| {
+                        view! {
+                            <Confirm
+                                id="drop-title"
+                                title=t.drop_title
+                                body=t.drop_body
+                                action=t.drop_letter
+                                on_confirm=drop_it
+                                on_cancel=cancel
+                            />
+                        }
+                    })
+            }}
         </li>
     }
 }
@@ -264,6 +273,7 @@ fn InviteLine(invite: InviteView, share: Open<Share>) -> impl IntoView {
     let messenger = messenger();
     let job = Job::new();
     let asks: Open<()> = RwSignal::new(None);
+    let cancel = Callback::new(move |()| asks.set(None));
     let words = link_words(t, &invite, Local::here(messenger.now()));
     let is_open = invite.state == InviteState::Open;
     // Over these an answer may still come; the others are only told of.
@@ -277,6 +287,7 @@ fn InviteLine(invite: InviteView, share: Open<Share>) -> impl IntoView {
         .unwrap_or_else(|| t.link_without_letter.into());
     let id = invite.id.clone();
     let end = Callback::new(move |()| {
+        asks.set(None);
         let id = id.clone();
         let command = if is_open {
             Command::WithdrawInvite { id }
@@ -329,7 +340,21 @@ fn InviteLine(invite: InviteView, share: Open<Share>) -> impl IntoView {
                 </button>
             </div>
             <super::Alert words=job.error />
-            <AskFirst open=asks id="withdraw-title" title=question body=body action=action on_confirm=end />
+            {move || {
+                asks.get()
+                    .map(|()| {
+                        view! {
+                            <Confirm
+                                id="withdraw-title"
+                                title=question
+                                body=body
+                                action=action
+                                on_confirm=end
+                                on_cancel=cancel
+                            />
+                        }
+                    })
+            }}
         </li>
     }
 }

@@ -1,7 +1,7 @@
 use crate::{
     browser::{self, Setting},
     components::{
-        Alert, AskFirst, ContactAsk, ContactDialogs, DownloadSim, Frame, LackNotice, Open, PhaseBanner,
+        Alert, Confirm, ContactAsk, ContactDialogs, DownloadSim, Frame, LackNotice, Open, PhaseBanner,
         Secret, SimTransfer, TextField,
     },
     lengths,
@@ -81,6 +81,7 @@ fn Identity() -> impl IntoView {
     };
     let asks: Open<()> = RwSignal::new(None);
     let lock = move |secret: Option<String>| {
+        asks.set(None);
         locking.run(Command::SetPassword { password: secret }, move |_| {
             let _ = password.try_set(String::new());
         });
@@ -145,14 +146,21 @@ fn Identity() -> impl IntoView {
                     }}
                 </div>
             </form>
-            <AskFirst
-                open=asks
-                id="unlock-title"
-                title=t.remove_password_title
-                body=t.remove_password_body
-                action=t.remove_password
-                on_confirm=move |()| lock(None)
-            />
+            {move || {
+                asks.get()
+                    .map(|()| {
+                        view! {
+                            <Confirm
+                                id="unlock-title"
+                                title=t.remove_password_title
+                                body=t.remove_password_body
+                                action=t.remove_password
+                                on_confirm=move |()| lock(None)
+                                on_cancel=move |()| asks.set(None)
+                            />
+                        }
+                    })
+            }}
         </section>
     }
 }
@@ -380,7 +388,8 @@ fn DeleteAll() -> impl IntoView {
     let job = Job::new();
     let asks: Open<()> = RwSignal::new(None);
     let gone = RwSignal::new(false);
-    let delete = move |()| {
+    let delete = Callback::new(move |()| {
+        asks.set(None);
         for setting in [Setting::Look, Setting::Language] {
             setting.write(None);
         }
@@ -390,7 +399,7 @@ fn DeleteAll() -> impl IntoView {
             messenger.drafts.update_value(|drafts| drafts.clear());
             let _ = gone.try_set(true);
         });
-    };
+    });
     view! {
         <section class="card">
             <h2>{t.danger}</h2>
@@ -409,14 +418,21 @@ fn DeleteAll() -> impl IntoView {
                 {move || gone.get().then_some(t.deleted)}
             </p>
             <Alert words=job.error />
-            <AskFirst
-                open=asks
-                id="delete-all-title"
-                title=t.delete_all_title
-                body=t.delete_all_body
-                action=t.delete_all
-                on_confirm=delete
-            />
+            {move || {
+                asks.get()
+                    .map(|()| {
+                        view! {
+                            <Confirm
+                                id="delete-all-title"
+                                title=t.delete_all_title
+                                body=t.delete_all_body
+                                action=t.delete_all
+                                on_confirm=delete
+                                on_cancel=move |()| asks.set(None)
+                            />
+                        }
+                    })
+            }}
         </section>
     }
 }

@@ -3,8 +3,7 @@
 use super::thread::RoomThread;
 use crate::{
     platform::{Lack, Opened, Rooms},
-    state::{Job, Messenger, messenger},
-    text::text,
+    state::{Messenger, messenger},
 };
 use leptos::{prelude::*, task::spawn_local};
 use rly_protocol::limits::INVITE_TTL;
@@ -104,16 +103,6 @@ impl Session {
             }
             None => Err(FailureCode::Internal.into()),
         }
-    }
-
-    /// Runs a command as the work of a button.
-    pub fn start(self, job: Job, command: RoomCommand) {
-        let t = text();
-        job.start(async move {
-            let done = self.run(command).await;
-            done.map(|_| ())
-                .map_err(|failure| (t.failure)(failure.code).to_owned())
-        });
     }
 
     /// Opens the room of a code, instead of another.

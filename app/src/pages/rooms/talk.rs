@@ -2,7 +2,7 @@
 
 use super::{outside::Limits, say::Say, session::Session, thread::Entry};
 use crate::{
-    components::{Alert, AskFirst, ConnectionSign, Dialog, GiveLink, Open},
+    components::{Alert, Confirm, ConnectionSign, Dialog, GiveLink, Open},
     state::Job,
     text::{named, room_text, text},
     time::Local,
@@ -29,13 +29,22 @@ pub fn Talk(session: Session) -> impl IntoView {
 
 #[component]
 fn Head(session: Session) -> impl IntoView {
-    let r = room_text();
+    let (t, r) = (text(), room_text());
     let job = Job::new();
     let shares: Open<()> = RwSignal::new(None);
     let ends: Open<()> = RwSignal::new(None);
     let creator = session.part(|view| view.creator);
-    let leave = move |_| session.start(job, RoomCommand::Leave { room: session.room() });
-    let end = move |()| session.start(job, RoomCommand::Close { room: session.room() });
+    let run = move |command: RoomCommand| {
+        job.start(async move {
+            let done = session.run(command).await;
+            done.map(|_| ())
+                .map_err(|failure| (t.failure)(failure.code).to_owned())
+        });
+    };
+    let end = Callback::new(move |()| {
+        ends.set(None);
+        run(RoomCommand::Close { room: session.room() });
+    });
     let close = Callback::new(move |()| shares.set(None));
     view! {
         <div class="room-head">
@@ -54,7 +63,7 @@ fn Head(session: Session) -> impl IntoView {
                     type="button"
                     class="button small quiet"
                     disabled=move || job.blocked()
-                    on:click=leave
+                    on:click=move |_| run(RoomCommand::Leave { room: session.room() })
                 >
                     {r.leave}
                 </button>
@@ -93,17 +102,39 @@ fn Head(session: Session) -> impl IntoView {
                     }
                 })
         }}
-        <AskFirst open=ends id="end-title" title=r.end_title body=r.end_body action=r.end on_confirm=end />
+        {move || {
+            ends.get()
+                .map(|()| {
+                    view! {
+                        <Confirm
+                            id="end-title"
+                            title=r.end_title
+                            body=r.end_body
+                            action=r.end
+                            on_confirm=end
+                            on_cancel=move |()| ends.set(None)
+                        />
+                    }
+                })
+        }}
     }
 }
 
 /// "Delete everything", which asks once.
 #[component]
 pub fn Delete(session: Session) -> impl IntoView {
-    let r = room_text();
+    let (t, r) = (text(), room_text());
     let job = Job::new();
     let asks: Open<()> = RwSignal::new(None);
-    let delete = move |()| session.start(job, RoomCommand::DeleteEverything { room: session.room() });
+    let delete = Callback::new(move |()| {
+        asks.set(None);
+        let room = session.room();
+        job.start(async move {
+            let done = session.run(RoomCommand::DeleteEverything { room }).await;
+            done.map(|_| ())
+                .map_err(|failure| (t.failure)(failure.code).to_owned())
+        });
+    });
     view! {
         <button
             type="button"
@@ -115,14 +146,21 @@ pub fn Delete(session: Session) -> impl IntoView {
         </button>
         {move || job.busy.get().then(|| view! { <p class="hint" role="status">{r.deleting}</p> })}
         <Alert words=job.error />
-        <AskFirst
-            open=asks
-            id="delete-title"
-            title=r.delete_title
-            body=r.delete_body
-            action=r.delete
-            on_confirm=delete
-        />
+        {move || {
+            asks.get()
+                .map(|()| {
+                    view! {
+                        <Confirm
+                            id="delete-title"
+                            title=r.delete_title
+                            body=r.delete_body
+                            action=r.delete
+                            on_confirm=delete
+                            on_cancel=move |()| asks.set(None)
+                        />
+                    }
+                })
+        }}
     }
 }
 
@@ -252,7 +290,7 @@ fn ToChats() -> impl IntoView {
 /// Asks, or agrees.
 #[component]
 fn Keep(session: Session, number: u32) -> impl IntoView {
-    let r = room_text();
+    let (t, r) = (text(), room_text());
     let job = Job::new();
     let keep = move |_| {
         let command = RoomCommand::KeepContact {
@@ -260,7 +298,11 @@ fn Keep(session: Session, number: u32) -> impl IntoView {
             person: number,
             name: None,
         };
-        session.start(job, command);
+        job.start(async move {
+            let done = session.run(command).await;
+            done.map(|_| ())
+                .map_err(|failure| (t.failure)(failure.code).to_owned())
+        });
     };
     view! {
         <button type="button" class="button" disabled=move || job.blocked() on:click=keep>
