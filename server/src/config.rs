@@ -1,7 +1,10 @@
 //! Options of the process: flags and environment are the same.
 
 use crate::{PublicUrl, TrustedProxies};
-use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use rly_relay::{KafkaConfig, Limits};
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf};
 use thiserror::Error;
@@ -282,13 +285,7 @@ impl Task {
                 let _ = error.print();
                 return Ok(None);
             }
-            Err(error) => {
-                // The first paragraph, as one line: what follows is the usage.
-                let text = error.to_string();
-                let lines = text.lines().take_while(|line| !line.is_empty());
-                let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
-                return Err(ConfigError::Usage(line.trim_start_matches("error: ").into()));
-            }
+            Err(error) => return Err(ConfigError::Usage(one_line(&error))),
         };
         let known = <Options as clap::CommandFactory>::command();
         // Who only asks something is not held up by what others read.
@@ -304,6 +301,26 @@ impl Task {
             _ => options.parse(site).map(Some),
         }
     }
+}
+
+/// What clap says, as one line.
+fn one_line(error: &clap::Error) -> String {
+    let place = match error.kind() {
+        ErrorKind::UnknownArgument => Some(ContextKind::InvalidArg),
+        ErrorKind::InvalidSubcommand => Some(ContextKind::InvalidSubcommand),
+        _ => None,
+    };
+    if let Some(ContextValue::String(given)) = place.and_then(|kind| error.get(kind)) {
+        // In its right place it may have been a URL with a password: only its beginning is repeated.
+        let end = given.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let name = &given[..end.unwrap_or(given.len())];
+        return format!("unknown option or word '{name}'; rly-server --help lists those that are known");
+    }
+    // The first paragraph: what follows is the usage.
+    let text = error.to_string();
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    line.trim_start_matches("error: ").into()
 }
 
 impl Options {
@@ -447,6 +464,18 @@ mod tests {
         );
         let error = cluster(&["--kafka-prefix", "a_b"]).unwrap_err();
         assert!(error.to_string().contains("RLY_KAFKA_PREFIX"));
+    }
+
+    #[test]
+    fn what_is_in_the_wrong_place_is_not_repeated() {
+        for (argument, name) in [
+            ("postgres://u:hush@h/d", "'postgres'"),
+            ("--database=postgres://u:hush@h/d", "'--database'"),
+            ("--smtp-urlsmtps://u:hush@h", "'--smtp-urlsmtps'"),
+        ] {
+            let line = read(&[argument], &[]).unwrap_err().to_string();
+            assert!(line.contains(name) && !line.contains("hush"), "{line}");
+        }
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn start(input: &[u8]) {
         }
         _ => {
             for option in ["--database-url", "--smtp-url"] {
-                let secret = OsString::from_vec([rest, b"hush"].concat());
+                let secret = OsString::from_vec([rest, b":hush"].concat());
                 let line = refused_in_one_line(vec![option.into(), secret]);
                 assert!(line.is_none_or(|line| !line.contains("hush")));
             }
@@ -183,6 +183,7 @@ fn start_seeds() -> Vec<Vec<u8>> {
         "\x03postgres://user:",
         "\x03smtp://user:",
         "\x03mysql://u:",
+        "\x03--keyub\x03l-u:/esp",
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()
