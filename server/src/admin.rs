@@ -135,6 +135,11 @@ fn text(now: &Metrics) -> String {
             now.publish_failures,
         ),
         (
+            "log_producers_replaced",
+            "Producers that took nothing any more while the broker worked.",
+            now.producers_replaced,
+        ),
+        (
             "log_moved",
             "Records moved from the log into the store.",
             now.moved,

@@ -73,6 +73,8 @@ pub(crate) struct Conversation {
     pub rejoin_due: bool,
     /// When the last re-join was asked for.
     pub rejoin_at: Option<Timestamp>,
+    /// Re-joins of the contact that were passed over since ours was asked for.
+    pub ties: u8,
     /// Until when the contact's re-joins that were taken since this device started would have taken, each at
     /// its time.
     pub rejoins_taken_until: Option<Timestamp>,
@@ -102,6 +104,7 @@ impl Conversation {
             receipt_due: false,
             rejoin_due: false,
             rejoin_at: None,
+            ties: 0,
             rejoins_taken_until: None,
             asked: None,
             safety_code: OnceCell::new(),

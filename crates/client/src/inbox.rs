@@ -160,6 +160,12 @@ impl Conversation {
     fn take_in(&mut self, cx: &mut Cx, message: Inner) {
         if message.previous != self.local.in_hash {
             self.add_note(cx, ContentRecord::Fork);
+            // The sender runs in an old state: in places before this it has said something else than what came.
+            // It sends again what it does not know to be here; the rest is known by its id.
+            self.local.missing.clear();
+            if message.seq > 1 {
+                self.note_missing(1, message.seq - 1);
+            }
         }
         (self.local.in_seq, self.local.in_hash) = (message.seq, message.hash());
         self.local_dirty = true;

@@ -25,6 +25,8 @@ fn digest(key: &PublicKey) -> [u8; 32] {
 const PAUSE: u64 = 30;
 /// As many of the contact's are taken without a pause: who goes from one device to another does not wait.
 const AT_ONCE: u64 = 3;
+/// Where both ask and the contact should answer, so many of its own are passed over.
+const TIES: u8 = 2;
 /// A re-join that was not answered for so long is asked for again, in seconds: envelopes expire.
 const RENEW: u64 = 20 * 86_400;
 /// One that was not answered while either side goes on writing is asked for again after this time.
@@ -178,8 +180,11 @@ impl Conversation {
         self.rejoins_taken_until = Some(until.plus_seconds(PAUSE));
         let ours = digest(&me.sim.public_key());
         self.heard(cx);
-        if self.local.rejoin.is_some() && ours > digest(&sim_key) {
-            // It is for the other side to answer ours. Should it have lost that: once more, later.
+        if self.local.rejoin.is_some() && ours > digest(&sim_key) && self.ties < TIES {
+            // It is for the other side to answer ours. Should it have lost that: once more, later. If it goes on
+            // asking it does not take ours at all: an earlier device of ours has used higher numbers, and this
+            // one's clock is behind.
+            self.ties += 1;
             self.rejoin_due = true;
             return;
         }
@@ -242,7 +247,7 @@ impl Conversation {
             self.drop_group(cx, other);
         }
         self.local.rejoin = None;
-        self.rejoin_due = false;
+        (self.rejoin_due, self.ties) = (false, 0);
         self.local.active = route as u16;
         self.set_group(cx, route, group);
         self.restart_outbox(cx, first);

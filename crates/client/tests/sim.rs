@@ -4,7 +4,7 @@
 
 mod world;
 
-use rly_view::{Answer, Command, FailureCode, Note, Phase};
+use rly_view::{Answer, Command, FailureCode, MessageState, Note, Phase};
 use world::World;
 
 #[test]
@@ -186,6 +186,33 @@ fn an_old_profile_takes_no_receipt_for_what_it_does_not_know() {
     world.assert_delivered(0, "Person 1");
     let texts = world.texts(1, "Person 0", false);
     assert_eq!(texts, ["Dear friend", "first", "in the same place"]);
+}
+
+#[test]
+fn what_an_old_profile_said_in_a_taken_place_is_not_called_delivered_by_what_follows() {
+    let mut world = World::new(34_648, 2);
+    world.meet(0, 1);
+    let old = world.devices[0].store.clone();
+    let before = world.relay.sent.len();
+    world.say(0, "Person 1", "first");
+    while world.relay.sent.len() == before && world.step() {}
+    // Neither its receipt nor what takes its place arrives.
+    world.relay.faults.drop = 1000;
+    world.set_offline(0, true);
+    world.settle();
+    world.devices[0].store = old;
+    world.reload(0);
+    world.set_offline(0, false);
+    world.say(0, "Person 1", "in the same place");
+    world.settle();
+    assert_eq!(world.states(0, "Person 1").last(), Some(&MessageState::Sent));
+    world.relay.faults.drop = 0;
+    world.say(0, "Person 1", "after it");
+    world.settle();
+    assert_eq!(world.notes(1, "Person 0"), [Note::Fork]);
+    let texts = world.texts(1, "Person 0", false);
+    assert_eq!(texts, ["Dear friend", "first", "after it", "in the same place"]);
+    world.assert_delivered(0, "Person 1");
 }
 
 #[test]

@@ -64,6 +64,8 @@ metrics! {
     published_us,
     /// Envelopes that the log did not take in time.
     publish_failures,
+    /// Producers that took nothing any more while the broker worked, and were replaced.
+    producers_replaced,
     /// Records that this node has moved from the log into the store.
     moved,
     /// Their bytes.

@@ -9,6 +9,8 @@ mod sqlite;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]
+use postgres::ACKNOWLEDGE;
+#[cfg(test)]
 pub(crate) use suite::fresh_database;
 
 pub use memory::MemoryStore;

@@ -1,11 +1,12 @@
 //! A way to a server that can be shut without closing a connection, as when a cable is pulled: what is
 //! sent stays where it is until the door is open again.
 
+use crate::leaderless::{Frames, Produces, without_leader};
 use std::{
     net::Ipv4Addr,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
     },
 };
 use tokio::{
@@ -20,6 +21,13 @@ use tokio::{
 /// The simple query with which a transaction of PostgreSQL ends.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
+/// Who is behind a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    Kafka,
+    Postgres,
+}
+
 /// What passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passing {
@@ -29,6 +37,8 @@ pub enum Passing {
     Questions,
     /// No answer from the first COMMIT of a connection on: it happens, and nobody is told.
     UpToCommits,
+    /// Everything, but whoever puts records into a log hears that their partition has no leader.
+    Leaderless,
 }
 
 /// Connections from `port` to a server.
@@ -40,7 +50,7 @@ pub struct Door {
 
 impl Door {
     /// To the server with this port of this machine.
-    pub async fn to(server: u16) -> Self {
+    pub async fn to(behind: Behind, server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let passing = watch::Sender::new(Passing::Everything);
@@ -48,7 +58,14 @@ impl Door {
         let (seen, count) = (passing.subscribe(), silenced.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server, seen.clone(), count.clone()));
+                let way = Way {
+                    behind,
+                    passing: seen.clone(),
+                    silent: Arc::default(),
+                    produces: Arc::default(),
+                    silenced: count.clone(),
+                };
+                tokio::spawn(way.open(client, server));
             }
         });
         Self {
@@ -68,75 +85,100 @@ impl Door {
     }
 }
 
-async fn pass(
-    client: TcpStream,
-    server: u16,
-    mut passing: watch::Receiver<Passing>,
+/// One connection through it.
+#[derive(Clone)]
+struct Way {
+    behind: Behind,
+    passing: watch::Receiver<Passing>,
+    /// It has heard its last answer.
+    silent: Arc<AtomicBool>,
+    produces: Arc<Produces>,
     silenced: Arc<AtomicU32>,
-) {
-    // Who knocks at a shut door waits.
-    let open = |passing: &Passing| *passing != Passing::Nothing;
-    if passing.wait_for(open).await.is_err() {
-        return;
-    }
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await else {
-        return;
-    };
-    for stream in [&client, &server] {
-        stream.set_nodelay(true).unwrap();
-    }
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let silent = watch::Sender::new(false);
-    let hears = silent.subscribe();
-    let asking = ask(from_client, to_server, passing.clone(), silent, silenced);
-    let answering = answer(from_server, to_client, passing, hears);
-    // Both ends go when one does.
-    tokio::select! {
-        () = asking => {}
-        () = answering => {}
-    }
 }
 
-async fn ask(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut passing: watch::Receiver<Passing>,
-    silent: watch::Sender<bool>,
-    silenced: Arc<AtomicU32>,
-) {
-    let mut bytes = vec![0; 64 << 10];
-    while let Ok(n @ 1..) = from.read(&mut bytes).await {
-        let passed = passing.wait_for(|passing| *passing != Passing::Nothing).await;
-        let Ok(passed) = passed.map(|passed| *passed) else {
+impl Way {
+    async fn open(mut self, client: TcpStream, server: u16) {
+        // Who knocks at a shut door waits.
+        let open = |passing: &Passing| *passing != Passing::Nothing;
+        if self.passing.wait_for(open).await.is_err() {
+            return;
+        }
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await else {
             return;
         };
-        let commits = bytes[..n].windows(COMMIT.len()).any(|part| part == COMMIT);
-        if passed == Passing::UpToCommits && commits && !silent.send_replace(true) {
-            silenced.fetch_add(1, SeqCst);
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
         }
-        if to.write_all(&bytes[..n]).await.is_err() {
-            return;
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let asking = self.clone().ask(from_client, to_server);
+        // Both ends go when one does.
+        tokio::select! {
+            () = asking => {}
+            () = self.answer(from_server, to_client) => {}
         }
     }
-}
 
-async fn answer(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut passing: watch::Receiver<Passing>,
-    silent: watch::Receiver<bool>,
-) {
-    let mut bytes = vec![0; 64 << 10];
-    while let Ok(n @ 1..) = from.read(&mut bytes).await {
-        if *silent.borrow() {
-            // What was said meanwhile is lost, so the connection is, once the door is open.
-            let _ = passing.wait_for(|passing| *passing == Passing::Everything).await;
-            return;
+    async fn ask(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let (mut bytes, mut frames) = (vec![0; 64 << 10], Frames::default());
+        while let Ok(n @ 1..) = from.read(&mut bytes).await {
+            let bytes = &bytes[..n];
+            let open = |passing: &Passing| *passing != Passing::Nothing;
+            let Ok(passing) = self.passing.wait_for(open).await.map(|passing| *passing) else {
+                return;
+            };
+            match self.behind {
+                Behind::Kafka => {
+                    frames.push(bytes);
+                    frames
+                        .by_ref()
+                        .for_each(|question| self.produces.asked(&question));
+                }
+                Behind::Postgres => {
+                    let commits = bytes.windows(COMMIT.len()).any(|part| part == COMMIT);
+                    if passing == Passing::UpToCommits && commits && !self.silent.swap(true, SeqCst) {
+                        self.silenced.fetch_add(1, SeqCst);
+                    }
+                }
+            }
+            if to.write_all(bytes).await.is_err() {
+                return;
+            }
         }
-        let open = |passing: &Passing| matches!(passing, Passing::Everything | Passing::UpToCommits);
-        if passing.wait_for(open).await.is_err() || to.write_all(&bytes[..n]).await.is_err() {
-            return;
+    }
+
+    async fn answer(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let (mut bytes, mut frames) = (vec![0; 64 << 10], Frames::default());
+        while let Ok(n @ 1..) = from.read(&mut bytes).await {
+            let bytes = &bytes[..n];
+            if self.silent.load(SeqCst) {
+                // What was said meanwhile is lost, so the connection is, once the door is open.
+                let _ = self
+                    .passing
+                    .wait_for(|passing| *passing == Passing::Everything)
+                    .await;
+                return;
+            }
+            let open = |passing: &Passing| !matches!(passing, Passing::Nothing | Passing::Questions);
+            let Ok(passing) = self.passing.wait_for(open).await.map(|passing| *passing) else {
+                return;
+            };
+            let written = match self.behind {
+                Behind::Postgres => to.write_all(bytes).await,
+                Behind::Kafka => {
+                    frames.push(bytes);
+                    let answers = frames.by_ref().map(|answer| {
+                        if self.produces.are_answered(&answer) && passing == Passing::Leaderless {
+                            return without_leader(answer);
+                        }
+                        answer
+                    });
+                    to.write_all(&answers.flatten().collect::<Vec<u8>>()).await
+                }
+            };
+            if written.is_err() {
+                return;
+            }
         }
     }
 }

@@ -44,9 +44,12 @@ enum Fault {
     KillAfterCommit,
     /// The same, and the node lives: what it thinks was not stored is delivered to it again.
     CommitUnanswered,
+    /// The broker works and takes what comes, but one node is told that there is no leader, until it has tried
+    /// with new producers.
+    Leaderless,
 }
 
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 17] = [
     Fault::KillNode,
     Fault::StopNode,
     Fault::RestartNodes,
@@ -63,6 +66,7 @@ const FAULTS: [Fault; 16] = [
     Fault::KillBeforeAnswer,
     Fault::KillAfterCommit,
     Fault::CommitUnanswered,
+    Fault::Leaderless,
 ];
 
 /// Waits until something is so.
@@ -229,6 +233,18 @@ impl Cluster {
                 load.progress(MESSAGES, "after unanswered commits").await;
                 self.end_node(node, load).await;
             }
+            Fault::Leaderless => {
+                let node = self.distant_node(load).await;
+                self.ground.to_kafka.let_pass(Passing::Leaderless);
+                until("a new producer", async || {
+                    node.metric("rly_log_producers_replaced_total").await > 0
+                })
+                .await;
+                self.ground.to_kafka.let_pass(Passing::Everything);
+                load.progress(MESSAGES, "on a node that was told of no leader")
+                    .await;
+                self.end_node(node, load).await;
+            }
         }
         load.nodes(&self.nodes);
     }
@@ -292,13 +308,18 @@ impl Cluster {
         until("commits", async || door.silenced() >= before + 2).await;
     }
 
-    /// Envelopes that were in the store when they came out of the log.
-    async fn repeated(&self) -> u64 {
+    /// A counter of the nodes that run now.
+    async fn sum(&self, name: &str) -> u64 {
         let mut sum = 0;
         for node in &self.nodes {
-            sum += node.metric("rly_log_repeated_total").await;
+            sum += node.metric(name).await;
         }
         sum
+    }
+
+    /// Envelopes that were in the store when they came out of the log.
+    async fn repeated(&self) -> u64 {
+        self.sum("rly_log_repeated_total").await
     }
 
     /// Everything works again, by itself.
@@ -344,13 +365,12 @@ async fn what_was_confirmed_is_shown_once_and_in_order_whatever_breaks() {
             cluster.suffer(fault, &load).await;
             load.progress(MESSAGES, &format!("after {fault:?}")).await;
             cluster.recover().await;
-            eprintln!("round {round}, {fault:?}: {:.1} s", begun.elapsed().as_secs_f32());
+            let replaced = cluster.sum("rly_log_producers_replaced_total").await;
+            let took = begun.elapsed().as_secs_f32();
+            eprintln!("round {round}, {fault:?}: {took:.1} s, producers replaced so far: {replaced}");
         }
     }
     load.finish().await;
-    let mut gaps = 0;
-    for node in &cluster.nodes {
-        gaps += node.metric("rly_log_gaps_total").await;
-    }
+    let gaps = cluster.sum("rly_log_gaps_total").await;
     assert_eq!(gaps, 0, "the log was trimmed before it was stored");
 }

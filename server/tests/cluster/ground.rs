@@ -2,7 +2,7 @@
 
 use crate::{
     common::process::{Place, Server},
-    door::Door,
+    door::{Behind, Door},
 };
 use std::{
     fs,
@@ -160,7 +160,7 @@ impl Ground {
     pub async fn new() -> Self {
         let folder = folder();
         let behind_door = free_port();
-        let to_kafka = Door::to(behind_door).await;
+        let to_kafka = Door::to(Behind::Kafka, behind_door).await;
         let kafka_folder = folder.path().join("kafka");
         another_listener(&kafka_folder, "DOOR", "PLAINTEXT", behind_door, to_kafka.port, "");
         let (postgres, kafka) = tokio::task::block_in_place(|| {
@@ -172,7 +172,7 @@ impl Ground {
             .rsplit_once(':')
             .unwrap()
             .1;
-        let to_postgres = Door::to(port.parse().unwrap()).await;
+        let to_postgres = Door::to(Behind::Postgres, port.parse().unwrap()).await;
         Self {
             kafka,
             postgres,

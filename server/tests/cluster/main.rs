@@ -23,6 +23,7 @@ mod talk;
 mod door;
 mod faults;
 mod ground;
+mod leaderless;
 mod load;
 mod secure;
 mod start;

@@ -174,7 +174,9 @@ fn nothing_is_lost(cast: &mut Cast, from: usize, to: usize, kind: Kind) {
 /// put back that cannot be asked any more. Or the link was made, and answered, before the profile that knew it
 /// had told the vault of it, and was put back, or its device was left for another one. Or it was the answering
 /// device that was left so, although it said that it had not told the vault. Or the relay's clock leapt past the
-/// end of the link while its answer was on the way: then who answered is told that it did not arrive.
+/// end of the link, or of what waited behind it, while its answer was on the way. Then who answered sees that:
+/// nothing since was delivered, and the contact cannot be reached, or is waited for with new keys where the
+/// profile that had written was put back.
 fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
     let has = |of: usize, with: usize| cast.world.line(cast.people[of].active, &name(with)).is_some();
     let (has_one, has_other) = (has(one, other), has(other, one));
@@ -196,12 +198,24 @@ fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
                 .iter()
                 .rfind(|said| said.from == to && said.to == from);
             let left = letter.is_some_and(|letter| letter.device != cast.people[to].active);
-            let late = cast.state_of(at) == Some(MessageState::Failed) && cast.world.relay_clock_leapt();
-            left || late || cast.was_put_back(to)
+            left || cast.was_put_back(to)
+                || cast.world.relay_clock_leapt() && sees_nothing_arrive(cast, from, to)
         }
         (false, true, _) => cast.people[from].hasty && device != cast.people[from].active,
         _ => false,
     }
+}
+
+/// Whether the page says so: the last words were not delivered, and why.
+fn sees_nothing_arrive(cast: &mut Cast, from: usize, to: usize) -> bool {
+    let active = cast.people[from].active;
+    let last = cast.shown(active, to).into_iter().rfind(|message| message.own);
+    let last = last.and_then(|message| message.state);
+    let why = cast.world.line(active, &name(to)).is_some_and(|line| {
+        let waits = line.rejoining && cast.was_put_back(from);
+        line.unreachable || waits || last == Some(MessageState::Failed)
+    });
+    why && last != Some(MessageState::Delivered)
 }
 
 /// A conversation in few words.

@@ -155,8 +155,7 @@ pub(crate) struct Produce<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotTaken;
 
-/// One way into the log: a producer with connections of its own, replaced when it has met an error that
-/// it cannot get over.
+/// One way into the log: a producer with connections of its own, replaced when it takes nothing any more.
 struct Lane {
     config: ClientConfig,
     deliveries: Deliveries,
@@ -165,10 +164,11 @@ struct Lane {
 
 impl Lane {
     fn open(config: ClientConfig, deliveries: &Deliveries) -> Result<Self, Rd> {
-        let producer = Polled::start(&config, deliveries)?;
+        let deliveries = deliveries.of_another();
+        let producer = Polled::start(&config, &deliveries)?;
         Ok(Self {
             config,
-            deliveries: deliveries.clone(),
+            deliveries,
             producer: RwLock::new(producer),
         })
     }
@@ -187,23 +187,27 @@ impl Lane {
             }
         };
         if refused.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.replace();
+            self.replace(
+                |producer| producer.client().fatal_error().is_some(),
+                "a fatal error",
+            );
         }
         Err(NotTaken)
     }
 
-    /// A producer that has met a fatal error takes nothing ever again.
-    fn replace(&self) {
+    /// A new producer, where the one that is there `has_ended` and nobody else was faster. It answers the senders
+    /// of what it had.
+    fn replace(&self, has_ended: impl Fn(&Polled) -> bool, reason: &str) -> bool {
         let mut current = self.producer.write();
-        let Some((code, reason)) = current.client().fatal_error() else {
-            return;
-        };
-        tracing::error!(%code, reason, "the producer ended; a new one begins");
+        if !has_ended(&current) {
+            return false;
+        }
+        tracing::error!(reason, "a producer takes nothing any more; a new one begins");
         match Polled::start(&self.config, &self.deliveries) {
-            // The one before answers senders of what it had.
             Ok(fresh) => *current = fresh,
             Err(error) => tracing::error!(error = one_line(&error), "no new producer"),
         }
+        true
     }
 }
 
@@ -254,7 +258,7 @@ impl Kafka {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| KafkaError::Options(one_line(&error)))?;
         let hints = Lane::open(for_hints(&common), &deliveries)?;
-        let producer = hints.producer.read();
+        let producer = hints.producer.read().shared();
         let client = producer.client();
         client
             .fetch_metadata(None, CONNECT)
@@ -262,7 +266,6 @@ impl Kafka {
         let cluster = client
             .fetch_cluster_id(CONNECT)
             .ok_or_else(|| KafkaError::Failed("the broker does not say which cluster it is".into()))?;
-        drop(producer);
         let queues = format!("{}.queues", config.prefix);
         Ok(Self {
             name: format!("{cluster}/{queues}"),
@@ -299,6 +302,17 @@ impl Kafka {
             }
         };
         lane.produce(one)
+    }
+
+    /// Replaces producers that got stuck, and says how many: what they were given while the broker worked, since
+    /// then, ran out of time. One was seen that took nothing for two minutes after its broker had been away, and
+    /// others have seen librdkafka 2.12 stay so for ever (confluentinc/librdkafka#5430).
+    fn replace_stuck(&self, works: Instant) -> u64 {
+        let replaced = self.lanes.iter().filter(|lane| {
+            let stuck = |producer: &Polled| lane.deliveries.is_late(works.max(producer.begun));
+            lane.replace(stuck, "records run out of time")
+        });
+        replaced.count() as u64
     }
 
     /// Waits until nothing is on its way, but not for ever.
@@ -372,6 +386,8 @@ fn for_hints(common: &ClientConfig) -> ClientConfig {
 /// Asks the broker how it is, and trims the log behind what is stored, until the relay stops.
 pub(super) async fn look_after(engine: Arc<Engine>, cluster: Arc<super::Cluster>) {
     let (mut turns, mut trimmed) = (0_u32, std::collections::HashMap::new());
+    // Since when the broker works, as far as it was asked.
+    let mut works: Option<Instant> = None;
     let stopping = engine.stopping.clone();
     while stopping
         .run_until_cancelled(tokio::time::sleep(LOOK))
@@ -382,6 +398,14 @@ pub(super) async fn look_after(engine: Arc<Engine>, cluster: Arc<super::Cluster>
         let checked = tokio::task::spawn_blocking(move || asked.kafka.check()).await;
         let failure = checked.unwrap_or_else(|error| Err(error.to_string())).err();
         let before = std::mem::replace(&mut *cluster.broker.lock(), failure.clone());
+        works = match failure {
+            None => works.or_else(|| Some(Instant::now())),
+            Some(_) => None,
+        };
+        if let Some(works) = works {
+            let replaced = cluster.kafka.replace_stuck(works);
+            engine.counters.producers_replaced.fetch_add(replaced, Relaxed);
+        }
         match (before, failure) {
             (None, Some(reason)) => tracing::error!(reason, "the broker cannot be used"),
             (Some(_), None) => tracing::info!("the broker works again"),

@@ -11,6 +11,9 @@ mod pages;
 mod rooms;
 pub(crate) mod shared;
 
+#[cfg(test)]
+pub(super) use batch::ACKNOWLEDGE;
+
 use super::{
     Batch, Deadlines, Envelope, Hash, Identity, Outcome, Place, QueueRecord, RoomRecord, RoomSnapshot,
     SharedEntry, Store, StoreError, StoreFuture, Swept, VaultBounds, VaultPage, VaultRoom,

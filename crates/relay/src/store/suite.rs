@@ -112,6 +112,46 @@ mod postgres_nodes {
         let [one, another] = [PostgresStore::open(&url).await, PostgresStore::open(&url).await];
         rooms_are_written_in_every_order([one.unwrap(), another.unwrap()]).await;
     }
+
+    /// Where the planner had counted when nothing waited, each batch of acknowledgements was compared with
+    /// everything that waits, for as long as a statement may take.
+    #[ignore = "needs a server: ./test cluster"]
+    #[tokio::test]
+    async fn what_was_counted_in_an_empty_moment_misleads_nobody() {
+        use sqlx::{Connection, Executor, Row, SqlSafeStr};
+        let url = fresh_database().await;
+        PostgresStore::open(&url).await.unwrap();
+        let mut db = sqlx::PgConnection::connect(&url).await.unwrap();
+        let fill = |from: u32, to: u32, body: &str| {
+            let sql = format!(
+                "INSERT INTO envelopes (queue, id, seq, kind, created, body, done) \
+                 SELECT uuid_send(md5((n % 16)::text)::uuid), uuid_send(md5(n::text)::uuid), n, 0, n, {body} \
+                 FROM generate_series({from}, {to}) AS n"
+            );
+            sqlx::AssertSqlSafe(sql).into_sql_str()
+        };
+        db.execute(fill(1, 20_000, "NULL, 1")).await.unwrap();
+        db.execute("VACUUM ANALYZE envelopes").await.unwrap();
+        db.execute(fill(20_001, 25_000, "'x', NULL")).await.unwrap();
+        // One plan for all, as a connection has it after a few times.
+        let acknowledge = format!(
+            "SET plan_cache_mode = force_generic_plan; PREPARE acknowledge AS {}",
+            crate::store::ACKNOWLEDGE
+        );
+        db.execute(sqlx::AssertSqlSafe(acknowledge).into_sql_str())
+            .await
+            .unwrap();
+        let plan = sqlx::raw_sql("EXPLAIN EXECUTE acknowledge(NULL, NULL)")
+            .fetch_all(&mut db)
+            .await
+            .unwrap();
+        let plan: Vec<String> = plan.iter().map(|line| line.get(0)).collect();
+        let plan = plan.join("\n");
+        assert!(
+            plan.contains("Index Cond: ((queue = gone.queue) AND (seq = gone.seq))"),
+            "{plan}"
+        );
+    }
 }
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);

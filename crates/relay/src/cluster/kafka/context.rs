@@ -2,15 +2,15 @@
 
 use super::{Pending, one_line};
 use crate::{Refusal, metrics::Counters};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rdkafka::{
     ClientContext, Message,
     config::RDKafkaLogLevel,
     consumer::ConsumerContext,
-    error::KafkaError as Rd,
+    error::{KafkaError as Rd, RDKafkaErrorCode},
     producer::{DeliveryResult, ProducerContext},
 };
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 /// Where librdkafka's own words go. It names brokers, topics and partitions, never a record.
 fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -41,13 +41,31 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-/// Answers senders.
+/// Answers the senders of one producer's records.
 #[derive(Clone, Default)]
-pub(crate) struct Deliveries(Arc<RwLock<Option<Arc<Counters>>>>);
+pub(crate) struct Deliveries {
+    counters: Arc<RwLock<Option<Arc<Counters>>>>,
+    /// Partitions whose last record was not taken in time, and when it was handed over.
+    late: Arc<Mutex<HashMap<i32, Instant>>>,
+}
 
 impl Deliveries {
     pub fn count_with(&self, counters: Arc<Counters>) {
-        *self.0.write() = Some(counters);
+        *self.counters.write() = Some(counters);
+    }
+
+    /// For another producer, whose records are counted with these.
+    pub fn of_another(&self) -> Self {
+        Self {
+            counters: self.counters.clone(),
+            late: Arc::default(),
+        }
+    }
+
+    /// Whether a record that was handed over after this ran out of time, and none of its partition came through
+    /// since.
+    pub fn is_late(&self, after: Instant) -> bool {
+        self.late.lock().values().any(|handed| *handed > after)
     }
 }
 
@@ -68,16 +86,20 @@ impl ProducerContext for Deliveries {
         let Pending::Envelope { reply, since } = *pending else {
             return;
         };
-        let counters = self.0.read();
+        let counters = self.counters.read();
         match result {
             Ok(record) => {
+                self.late.lock().remove(&record.partition());
                 if let Some(counters) = &*counters {
                     counters.published(since.elapsed());
                 }
                 debug_assert!(record.offset() >= 0);
                 reply.done();
             }
-            Err((error, _)) => {
+            Err((error, record)) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut) {
+                    self.late.lock().insert(record.partition(), since);
+                }
                 if let Some(counters) = &*counters {
                     Counters::count(&counters.publish_failures);
                 }

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long after its end a producer may still be there.
@@ -21,6 +21,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub(super) struct Polled {
     producer: Arc<BaseProducer<Deliveries>>,
     ended: Arc<AtomicBool>,
+    pub begun: Instant,
 }
 
 impl Polled {
@@ -36,7 +37,11 @@ impl Polled {
                 }
             })
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { producer, ended })
+        Ok(Self {
+            producer,
+            ended,
+            begun: Instant::now(),
+        })
     }
 
     /// For a question that takes its time.

@@ -36,6 +36,11 @@ fn migrations() -> Migrator {
             "rooms",
             include_str!("../../../../../migrations/postgres/0003_rooms.sql"),
         ),
+        (
+            4,
+            "statistics",
+            include_str!("../../../../../migrations/postgres/0004_statistics.sql"),
+        ),
     ];
     let all = all.map(|(version, name, sql)| {
         Migration::new(
