@@ -355,7 +355,7 @@ async fn what_was_confirmed_is_shown_once_and_in_order_whatever_breaks() {
     load.nodes(&cluster.nodes);
     load.run();
     load.progress(MESSAGES, "at the beginning").await;
-    for round in 0..setting("RLY_TEST_FAULT_ROUNDS", 1) {
+    for round in 0..setting("RLY_TEST_FAULT_ROUNDS", 2) {
         for fault in FAULTS {
             if !chosen(fault) {
                 continue;
