@@ -204,7 +204,7 @@ impl Ground {
 }
 
 /// As behind a balancer, and without limits.
-fn as_a_node(command: &mut Command) {
+pub fn as_a_node(command: &mut Command) {
     let any = "1000000/1000000";
     let limits = [
         "sends_per_peer",

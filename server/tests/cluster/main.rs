@@ -20,6 +20,7 @@ mod room;
 #[path = "../common/talk.rs"]
 mod talk;
 
+mod brokers;
 mod door;
 mod faults;
 mod ground;
