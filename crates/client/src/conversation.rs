@@ -73,8 +73,9 @@ pub(crate) struct Conversation {
     pub rejoin_due: bool,
     /// When the last re-join was asked for.
     pub rejoin_at: Option<Timestamp>,
-    /// Re-joins of the contact that were passed over since ours was asked for.
+    /// How often the contact asked for a re-join as well since ours was asked for, and when it did last.
     pub ties: u8,
+    pub tied_at: Option<Timestamp>,
     /// Until when the contact's re-joins that were taken since this device started would have taken, each at
     /// its time.
     pub rejoins_taken_until: Option<Timestamp>,
@@ -105,6 +106,7 @@ impl Conversation {
             rejoin_due: false,
             rejoin_at: None,
             ties: 0,
+            tied_at: None,
             rejoins_taken_until: None,
             asked: None,
             safety_code: OnceCell::new(),

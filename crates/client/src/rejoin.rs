@@ -25,8 +25,9 @@ fn digest(key: &PublicKey) -> [u8; 32] {
 const PAUSE: u64 = 30;
 /// As many of the contact's are taken without a pause: who goes from one device to another does not wait.
 const AT_ONCE: u64 = 3;
-/// Where both ask and the contact should answer, so many of its own are passed over.
-const TIES: u8 = 2;
+/// Where both ask and the contact should answer, its own are passed over until it has asked so often, each time
+/// after [`RENEW_HEARD`] and so as one that has ours and does not take it.
+const TIES: u8 = 3;
 /// A re-join that was not answered for so long is asked for again, in seconds: envelopes expire.
 const RENEW: u64 = 20 * 86_400;
 /// One that was not answered while either side goes on writing is asked for again after this time.
@@ -168,6 +169,17 @@ impl Conversation {
         Some(asked)
     }
 
+    /// Whether the contact does not take our re-joins at all: an earlier device of ours has used higher numbers, and
+    /// this one's clock is behind.
+    fn is_tied_for_good(&mut self, now: Timestamp) -> bool {
+        let since = |at: Timestamp| at.plus_seconds(RENEW_HEARD);
+        if self.tied_at.is_none_or(|at| since(at) <= now) {
+            self.tied_at = Some(now);
+            self.ties += 1;
+        }
+        self.ties >= TIES
+    }
+
     fn take_rejoin(&mut self, cx: &mut Cx, me: &SimState, asked: &AskedRejoin) {
         let AskedRejoin {
             route,
@@ -180,11 +192,8 @@ impl Conversation {
         self.rejoins_taken_until = Some(until.plus_seconds(PAUSE));
         let ours = digest(&me.sim.public_key());
         self.heard(cx);
-        if self.local.rejoin.is_some() && ours > digest(&sim_key) && self.ties < TIES {
-            // It is for the other side to answer ours. Should it have lost that: once more, later. If it goes on
-            // asking it does not take ours at all: an earlier device of ours has used higher numbers, and this
-            // one's clock is behind.
-            self.ties += 1;
+        if self.local.rejoin.is_some() && ours > digest(&sim_key) && !self.is_tied_for_good(cx.now) {
+            // It is for the other side to answer ours. Should it have lost that: once more, later.
             self.rejoin_due = true;
             return;
         }
@@ -247,7 +256,7 @@ impl Conversation {
             self.drop_group(cx, other);
         }
         self.local.rejoin = None;
-        (self.rejoin_due, self.ties) = (false, 0);
+        (self.rejoin_due, self.ties, self.tied_at) = (false, 0, None);
         self.local.active = route as u16;
         self.set_group(cx, route, group);
         self.restart_outbox(cx, first);
