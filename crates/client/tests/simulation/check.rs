@@ -175,8 +175,8 @@ fn nothing_is_lost(cast: &mut Cast, from: usize, to: usize, kind: Kind) {
 /// had told the vault of it, and was put back, or its device was left for another one. Or it was the answering
 /// device that was left so, although it said that it had not told the vault. Or the relay's clock leapt past the
 /// end of the link, or of what waited behind it, while its answer was on the way. Then who answered sees that:
-/// nothing since was delivered, and the contact cannot be reached, or is waited for with new keys where the
-/// profile that had written was put back.
+/// nothing since was delivered, and the contact cannot be reached, or new keys are awaited where the profile or
+/// the device that had written is no more.
 fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
     let has = |of: usize, with: usize| cast.world.line(cast.people[of].active, &name(with)).is_some();
     let (has_one, has_other) = (has(one, other), has(other, one));
@@ -193,6 +193,8 @@ fn answer_was_lost(cast: &mut Cast, one: usize, other: usize) -> bool {
     match (has_from, has_to, cast.state_of(at)) {
         (false, false, Some(state)) => state == MessageState::Sending && device != cast.people[from].active,
         (false, false, None) => cast.was_put_back(from),
+        // It waits on a device that was left.
+        (true, false, Some(MessageState::Sending)) if device != cast.people[from].active => true,
         (true, false, _) => {
             let letter = cast.said[..at]
                 .iter()
@@ -211,10 +213,9 @@ fn sees_nothing_arrive(cast: &mut Cast, from: usize, to: usize) -> bool {
     let active = cast.people[from].active;
     let last = cast.shown(active, to).into_iter().rfind(|message| message.own);
     let last = last.and_then(|message| message.state);
-    let why = cast.world.line(active, &name(to)).is_some_and(|line| {
-        let waits = line.rejoining && cast.was_put_back(from);
-        line.unreachable || waits || last == Some(MessageState::Failed)
-    });
+    let line = cast.world.line(active, &name(to));
+    let why =
+        line.is_some_and(|line| line.unreachable || line.rejoining) || last == Some(MessageState::Failed);
     why && last != Some(MessageState::Delivered)
 }
 
