@@ -169,13 +169,13 @@ impl Conversation {
         Some(asked)
     }
 
-    /// Whether the contact does not take our re-joins at all: an earlier device of ours has used higher numbers, and
-    /// this one's clock is behind.
-    fn is_tied_for_good(&mut self, now: Timestamp) -> bool {
+    /// Notes that the contact asks as well. Whether it does not take our re-joins at all: an earlier device of ours
+    /// has used higher numbers, and this one's clock is behind.
+    fn note_tie(&mut self, now: Timestamp) -> bool {
         let since = |at: Timestamp| at.plus_seconds(RENEW_HEARD);
         if self.tied_at.is_none_or(|at| since(at) <= now) {
             self.tied_at = Some(now);
-            self.ties += 1;
+            self.ties = self.ties.saturating_add(1);
         }
         self.ties >= TIES
     }
@@ -192,7 +192,7 @@ impl Conversation {
         self.rejoins_taken_until = Some(until.plus_seconds(PAUSE));
         let ours = digest(&me.sim.public_key());
         self.heard(cx);
-        if self.local.rejoin.is_some() && ours > digest(&sim_key) && !self.is_tied_for_good(cx.now) {
+        if self.local.rejoin.is_some() && ours > digest(&sim_key) && !self.note_tie(cx.now) {
             // It is for the other side to answer ours. Should it have lost that: once more, later.
             self.rejoin_due = true;
             return;

@@ -187,21 +187,21 @@ impl Lane {
             }
         };
         if refused.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.replace(
-                |producer| producer.client().fatal_error().is_some(),
-                "a fatal error",
-            );
+            self.replace(|producer| {
+                let (code, reason) = producer.client().fatal_error()?;
+                Some(format!("{code}: {reason}"))
+            });
         }
         Err(NotTaken)
     }
 
-    /// A new producer, where the one that is there `has_ended` and nobody else was faster. It answers the senders
-    /// of what it had.
-    fn replace(&self, has_ended: impl Fn(&Polled) -> bool, reason: &str) -> bool {
+    /// A new producer, where there is a reason and nobody else was faster. The one before answers the senders of
+    /// what it had.
+    fn replace(&self, reason: impl FnOnce(&Polled) -> Option<String>) -> bool {
         let mut current = self.producer.write();
-        if !has_ended(&current) {
+        let Some(reason) = reason(&current) else {
             return false;
-        }
+        };
         tracing::error!(reason, "a producer takes nothing any more; a new one begins");
         match Polled::start(&self.config, &self.deliveries) {
             Ok(fresh) => *current = fresh,
@@ -309,8 +309,10 @@ impl Kafka {
     /// others have seen librdkafka 2.12 stay so for ever (confluentinc/librdkafka#5430).
     fn replace_stuck(&self, works: Instant) -> u64 {
         let replaced = self.lanes.iter().filter(|lane| {
-            let stuck = |producer: &Polled| lane.deliveries.is_late(works.max(producer.begun));
-            lane.replace(stuck, "records run out of time")
+            lane.replace(|producer| {
+                let stuck = lane.deliveries.is_late(works.max(producer.begun));
+                stuck.then(|| "records run out of time".into())
+            })
         });
         replaced.count() as u64
     }
