@@ -19,7 +19,10 @@ test('a letter becomes a link, is read without signing up, and its answer starts
   await bob.reply('Dear Alice, so it works.');
   await bob.expectConversation([theirs(letter), mine('Dear Alice, so it works.')]);
 
-  await alice.openConversation('Bob');
+  // Who waits where the link is shown hears of the answer there.
+  await expect(alice.page.getByRole('status').filter({ hasText: 'Bob' })).toContainText('answered.');
+  await alice.page.getByRole('link', { name: 'Open the chat' }).click();
+  await alice.inConversation();
   await alice.expectConversation([mine(letter), theirs('Dear Alice, so it works.')]);
   await bob.expectState('Dear Alice, so it works.', 'delivered');
   await alice.say('It does.');

@@ -20,6 +20,14 @@ test('two who have SIMs share a contact by link', async ({ alice, bob }) => {
   await bob.expectAllDelivered();
 });
 
+test('who waits with the link open sees who answered', async ({ alice, bob }) => {
+  await alice.createSim();
+  await alice.button('Share contact').click();
+  await bob.openLink(await alice.shownLink());
+  await bob.addContact();
+  await expect(alice.dialog.getByRole('status').filter({ hasText: 'Bob' })).toContainText('answered.');
+});
+
 test('the shared contact can be scanned', async ({ alice }) => {
   await alice.createSim();
   await alice.button('Share contact').click();

@@ -184,14 +184,21 @@ pub fn link_words(t: &Text, invite: &InviteView, now: Local) -> String {
     }
 }
 
-/// Why a link of this browser is of no use to anybody any more; nothing as long as it is.
-pub fn link_over(t: &Text, messenger: Messenger, id: &str) -> Option<String> {
+/// Why a link is of no use to anybody any more, and the id of the conversation that its answer began.
+pub type Over = (String, Option<String>);
+
+/// What became of a link of this browser; nothing as long as it waits for somebody to open it.
+pub fn link_over(t: &Text, messenger: Messenger, id: &str) -> Option<Over> {
     messenger.state.with(|state| {
         let state = state.as_ref().filter(|state| state.phase == Phase::Ready)?;
-        match state.invites.iter().find(|invite| invite.id == id) {
-            Some(invite) if invite.state == InviteState::Open => None,
-            Some(invite) => Some(link_words(t, invite, Local::here(messenger.now()))),
-            None => Some(t.link_answered.into()),
+        if let Some(invite) = state.invites.iter().find(|invite| invite.id == id) {
+            let over = invite.state != InviteState::Open;
+            return over.then(|| (link_words(t, invite, Local::here(messenger.now())), None));
+        }
+        let mut conversations = state.conversations.iter();
+        match conversations.find(|conversation| conversation.began_with == id) {
+            Some(with) => Some(((t.link_answered_by)(&with.name), Some(with.id.clone()))),
+            None => Some((t.link_answered.into(), None)),
         }
     })
 }

@@ -38,7 +38,7 @@ pub use icon::{Icon, IconName};
 pub use in_app::InApp;
 #[cfg(any(feature = "ssr", feature = "rooms"))]
 pub use link_panel::GiveLink;
-pub use link_panel::{CopyButton, LinkPanel, link_over, link_words};
+pub use link_panel::{CopyButton, LinkPanel, Over, link_over, link_words};
 pub use message::Message;
 pub use message_list::MessageList;
 pub use qr::Qr;

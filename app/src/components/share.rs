@@ -57,7 +57,7 @@ pub fn ShareDialog(
         <Dialog id="share-title" title=t.share_contact on_close=on_close>
             <p>{t.share_lead}</p>
             {move || match over.get() {
-                Some(words) => view! { <p role="status">{words}</p> }.into_any(),
+                Some((words, _)) => view! { <p role="status">{words}</p> }.into_any(),
                 None => {
                     link.get()
                         .map(|(id, url, expires_at)| {

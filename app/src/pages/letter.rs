@@ -1,6 +1,6 @@
 use super::use_fragment;
 use crate::{
-    components::{Alert, Frame, LackNotice, LinkPanel, TextArea, TextField, link_over},
+    components::{Alert, Frame, LackNotice, LinkPanel, Over, TextArea, TextField, link_over},
     lengths,
     state::{Job, messenger},
     text::text,
@@ -49,10 +49,10 @@ pub fn Letter() -> impl IntoView {
     });
     // The address names the link that is shown, so that a reload shows it again.
     let fragment = use_fragment();
-    let shown = Memo::new(move |_| -> Option<Result<Made, String>> {
+    let shown = Memo::new(move |_| -> Option<Result<Made, Over>> {
         let id = fragment.get().filter(|id| !id.is_empty())?;
-        if let Some(words) = link_over(t, messenger, &id) {
-            return Some(Err(words));
+        if let Some(over) = link_over(t, messenger, &id) {
+            return Some(Err(over));
         }
         if let Some(made) = made.get().filter(|made| made.0 == id) {
             return Some(Ok(made));
@@ -117,6 +117,9 @@ pub fn Letter() -> impl IntoView {
             {move || {
                 if let Some(shown) = shown.get() {
                     let over = shown.is_err();
+                    let chat = shown.as_ref().err().and_then(|(_, chat)| chat.as_ref());
+                    let words = if chat.is_some() { t.open_chat } else { t.to_chats };
+                    let href = chat.map_or_else(|| "/chat".into(), |id| format!("/chat#{id}"));
                     view! {
                         <section class="sheet">
                             <h1>{if over { t.link_over_title } else { t.link_ready_title }}</h1>
@@ -128,7 +131,7 @@ pub fn Letter() -> impl IntoView {
                                     }
                                         .into_any()
                                 }
-                                Err(words) => {
+                                Err((words, _)) => {
                                     view! {
                                         <p class="lead" role="status">
                                             {words}
@@ -138,8 +141,8 @@ pub fn Letter() -> impl IntoView {
                                 }
                             }}
                             <div class="actions no-print">
-                                <a class="button quiet" href="/chat">
-                                    {t.to_chats}
+                                <a class="button quiet" href=href>
+                                    {words}
                                 </a>
                                 <button type="button" class="button quiet" on:click=another>
                                     {t.another_letter}

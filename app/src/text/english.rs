@@ -135,7 +135,9 @@ pub static ENGLISH: Text = Text {
     link_unreadable: |when| format!("Answered at {when} by something unreadable. Make a new link."),
     link_gone: "The server no longer knows this link. Make a new one.",
     link_over_title: "Your link",
-    link_answered: "This link is not waiting any more: it was answered or withdrawn. Answers are in your chats.",
+    link_answered: "This link was answered or withdrawn. Answers are in your chats.",
+    link_answered_by: |name| format!("\u{2068}{name}\u{2069} answered."),
+    open_chat: "Open the chat",
     link_withdrawn: "This link was withdrawn. Nobody can open it any more.",
 
     export_title: "Answers come only to this browser",

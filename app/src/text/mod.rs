@@ -142,6 +142,8 @@ pub struct Text {
     pub link_gone: &'static str,
     pub link_over_title: &'static str,
     pub link_answered: &'static str,
+    pub link_answered_by: fn(&str) -> String,
+    pub open_chat: &'static str,
     pub link_withdrawn: &'static str,
 
     // Saving the SIM.

@@ -317,6 +317,7 @@ impl Machine {
             peer_outer: card.outer_key,
         };
         let conversation = self.conversation_with(cx, &card, &record.name);
+        conversation.contact.letter = Some(id);
         conversation.add_route(cx, route, group);
         if let Some(letter) = record.letter {
             // It was read: the answer proves it.

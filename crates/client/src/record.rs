@@ -91,7 +91,7 @@ record! {
         pub rejoin_seen: u64,
         /// and of ours that was sent.
         pub rejoin_sent: u64,
-        /// The letter that it began with, to know a repeated reply.
+        /// What it last began with: the letter, to know a repeated reply, or the own link, to say who answered.
         pub letter: Option<[u8; 16]>,
     }
 }

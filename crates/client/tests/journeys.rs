@@ -24,10 +24,12 @@ fn a_letter_becomes_a_conversation() {
     ));
     assert_eq!(world.devices[1].state.letters[0].name, "Person 0");
 
+    let invite = world.devices[0].state.invites[0].id.clone();
     world.reply(1, &letter, "Person 1", "Hello back").unwrap();
     world.settle();
     assert_eq!(world.devices[0].state.connection, Connection::Online);
     assert!(world.devices[0].state.invites.is_empty());
+    assert_eq!(world.devices[0].state.conversations[0].began_with, invite);
     assert!(world.devices[1].state.letters.is_empty());
     assert_eq!(world.texts(0, "Person 1", true), ["Dear friend"]);
     assert_eq!(world.texts(0, "Person 1", false), ["Hello back"]);

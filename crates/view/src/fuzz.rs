@@ -287,6 +287,7 @@ fn direct_seeds() -> Vec<Vec<u8>> {
     let conversation = ConversationView {
         id: id(),
         name: "Ada".into(),
+        began_with: id(),
         last: None,
         active_at: Timestamp(1),
         unread: 1,
