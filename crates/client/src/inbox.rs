@@ -351,7 +351,7 @@ mod tests {
             blocked: false,
             rejoin_seen: 0,
             rejoin_sent: 0,
-            letter: None,
+            began_with: None,
         };
         let mut conversation = Conversation::new(cx, [1; 16], contact);
         for (name, shown) in [

@@ -317,7 +317,7 @@ impl Machine {
             peer_outer: card.outer_key,
         };
         let conversation = self.conversation_with(cx, &card, &record.name);
-        conversation.contact.letter = Some(id);
+        conversation.contact.began_with = Some(id);
         conversation.add_route(cx, route, group);
         if let Some(letter) = record.letter {
             // It was read: the answer proves it.
@@ -362,7 +362,7 @@ impl Machine {
                 blocked: false,
                 rejoin_seen: 0,
                 rejoin_sent: 0,
-                letter: None,
+                began_with: None,
             };
             Conversation::new(cx, id, contact)
         })

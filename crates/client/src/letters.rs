@@ -151,7 +151,11 @@ impl Machine {
         text: String,
     ) -> Result<Option<Answer>, FailureCode> {
         let id = parse_id(letter)?;
-        if let Some(done) = self.conversations.values().find(|c| c.contact.letter == Some(id)) {
+        if let Some(done) = self
+            .conversations
+            .values()
+            .find(|c| c.contact.began_with == Some(id))
+        {
             return Ok(Some(Answer::Conversation {
                 id: to_base64url(&done.id),
             }));
@@ -233,7 +237,7 @@ impl Machine {
             peer_outer: new.card.outer_key,
         };
         let conversation = self.conversation_with(cx, &new.card, &new.name);
-        conversation.contact.letter = Some(new.letter);
+        conversation.contact.began_with = Some(new.letter);
         let index = conversation.contact.routes.len();
         conversation.add_route(cx, route.clone(), group);
         if let Some(letter) = &new.card.letter {

@@ -92,7 +92,7 @@ record! {
         /// and of ours that was sent.
         pub rejoin_sent: u64,
         /// What it last began with: the letter, to know a repeated reply, or the own link, to say who answered.
-        pub letter: Option<[u8; 16]>,
+        pub began_with: Option<[u8; 16]>,
     }
 }
 

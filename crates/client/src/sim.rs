@@ -286,7 +286,7 @@ impl Machine {
         if let Some(conversation) = self.conversations.remove(&id) {
             conversation.delete_rows(cx);
             self.note_deleted(cx, id);
-            if let Some(letter) = conversation.contact.letter {
+            if let Some(letter) = conversation.contact.began_with {
                 self.note_deleted(cx, letter);
             }
         }

@@ -464,7 +464,7 @@ impl Machine {
             }
             if let Some(id) = conversation
                 .contact
-                .letter
+                .began_with
                 .filter(|id| self.letters.remove(id).is_some())
             {
                 cx.out.changes.delete(key(table::LETTERS, &[&id]));

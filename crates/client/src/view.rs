@@ -69,7 +69,11 @@ impl Machine {
             .map(|c| ConversationView {
                 id: to_base64url(&c.id),
                 name: c.contact.name.clone(),
-                began_with: c.contact.letter.map(|id| to_base64url(&id)).unwrap_or_default(),
+                began_with: c
+                    .contact
+                    .began_with
+                    .map(|id| to_base64url(&id))
+                    .unwrap_or_default(),
                 last: c.local.last.as_ref().map(|last| Preview {
                     text: last.text.clone(),
                     own: last.own,
