@@ -61,7 +61,8 @@ test('a link that was opened is not given away any more, also after a reload', a
   await expect(alice.page.getByText(/opened at \d\d:\d\d/i)).toBeVisible();
   await expect(alice.textbox('Letter')).toHaveCount(0);
   await bob.reply('thank you');
-  await expect(alice.page.getByText(/not waiting any more/i)).toBeVisible();
+  await expect(alice.page.getByText(/Bob.* answered\./)).toBeVisible();
+  const shown = alice.page.url();
   await alice.button('Write another letter').click();
   await expect(alice.textbox('Letter')).toBeVisible();
 
@@ -71,6 +72,12 @@ test('a link that was opened is not given away any more, also after a reload', a
   await carol.openLink(await alice.shownLink());
   await expect(alice.dialog.getByText(/opened at \d\d:\d\d/i)).toBeVisible();
   await expect(alice.qr).toHaveCount(0);
+  await alice.page.keyboard.press('Escape');
+
+  // What it began is gone: nothing is left to say who it was.
+  await alice.deleteContact('Bob');
+  await alice.page.goto(shown);
+  await expect(alice.page.getByText(/was answered or withdrawn/i)).toBeVisible();
 });
 
 test('what an answer may still come to is not removed without a question', async ({ alice, bob, carol }) => {
