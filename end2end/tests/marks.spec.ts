@@ -249,23 +249,29 @@ async function messengerLoaded(page: Page): Promise<void> {
   );
 }
 
-/** What a page has asked for until a moment, as it went over the wire. */
+/**
+ * The files that a page has asked for until a moment, as they went over the wire, without headers: for those a browser
+ * says 300 bytes whatever they are. What came from its cache has a size, but none for the transfer.
+ */
 function bytesUntil(page: Page, moment: number): Promise<number> {
   return page.evaluate((until) => {
     const entries = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')];
     return (entries as PerformanceResourceTiming[])
       .filter((entry) => performance.timeOrigin + entry.startTime <= until)
-      .reduce((sum, entry) => sum + entry.transferSize, 0);
+      .filter((entry) => entry.transferSize > 0 && !new URL(entry.name).pathname.startsWith('/api/'))
+      .reduce((sum, entry) => sum + entry.encodedBodySize, 0);
   }, moment);
 }
 
-/** Everything that page and worker have loaded. */
+/** All files that page and worker have loaded: what the API answered them is none. */
 async function allBytesOf(person: Person): Promise<number> {
   const inWorkers = await Promise.all(
     person.page.workers().map((worker) =>
       worker.evaluate(() => {
         const entries = performance.getEntriesByType('resource') as PerformanceResourceTiming[];
-        return entries.reduce((sum, entry) => sum + entry.transferSize, 0);
+        return entries
+          .filter((entry) => entry.transferSize > 0 && !new URL(entry.name).pathname.startsWith('/api/'))
+          .reduce((sum, entry) => sum + entry.encodedBodySize, 0);
       }),
     ),
   );
