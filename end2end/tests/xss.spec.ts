@@ -12,6 +12,16 @@ const ALL = payloads();
 /** Some of every kind. */
 const SOME = process.env.RLY_XSS_ALL ? ALL : ALL.filter((_, n) => n % 31 === 0);
 
+/** A name of somebody else's as it is shown: what misleads is left out, and what is too long. */
+function cleaned(name: string): string {
+  let kept = '';
+  for (const letter of name.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, '')) {
+    if (Buffer.byteLength(kept + letter) > 128) break;
+    kept += letter;
+  }
+  return kept.trim();
+}
+
 /** From here on script that runs, and every request to another place, is a problem of this person. */
 async function guard(person: Person): Promise<void> {
   const { context, server, watch } = person;
@@ -129,8 +139,7 @@ test('every payload as a name is text', async ({ alice, bob, person }) => {
   await expect(alice.page.locator('#name')).toHaveValue('Alice');
   const shown = bob.page.getByRole('heading', { level: 2 }).or(bob.page.getByRole('heading', { level: 1 }));
   await expect(shown.filter({ hasText: 'Alice' }).first()).toBeVisible();
-  const misleads = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
-  const names = ALL.filter((name) => !misleads.test(name));
+  const names = ALL.filter((name) => cleaned(name) === name);
   expect(names.length).toBeGreaterThan(ALL.length - 50);
   for (const name of names) {
     await alice.page.evaluate(async (name) => {
@@ -153,7 +162,7 @@ test('every payload as a name is text', async ({ alice, bob, person }) => {
   const marked = ALL.find((name) => /[\u200e\u200f\u202a-\u202e]/.test(name) && name.length < 100)!;
   await alice.page.locator('#name').fill(marked);
   await alice.button('Save name').click();
-  await expect(shown.filter({ hasText: marked.replaceAll(new RegExp(misleads, 'gu'), '').trim() }).first()).toBeVisible();
+  await expect(shown.filter({ hasText: cleaned(marked) }).first()).toBeVisible();
   await expectNoForeignMarkup(alice.page);
   await expectNoForeignMarkup(bob.page);
 
@@ -266,7 +275,7 @@ test('payloads in a SIM file are text', async ({ person, server }, info) => {
     await alice.importSim(file);
     await expectNoForeignMarkup(alice.page);
     await alice.goto('/settings');
-    await expect(alice.textbox('Your name')).toHaveValue(name);
+    await expect(alice.textbox('Your name')).toHaveValue(cleaned(name));
     await expectNoForeignMarkup(alice.page);
     await alice.context.close();
   }
