@@ -60,7 +60,7 @@ test('from a link to a reply', async ({ alice, person }) => {
     usable.push((await seen(bob.page, 'usable')) - from);
     const read = await seen(bob.page, 'readable');
     readable.push(read - from);
-    letterBytes.push((await bytesUntil(bob.page, read)) / 1000);
+    letterBytes.push((await bob.page.evaluate(filesUntil, read)) / 1000);
 
     await bob.textbox('Reply').fill('a reply');
     await bob.fillName();
@@ -250,32 +250,24 @@ async function messengerLoaded(page: Page): Promise<void> {
 }
 
 /**
- * The files that a page has asked for until a moment, as they went over the wire, without headers: for those a browser
- * says 300 bytes whatever they are. What came from its cache has a size, but none for the transfer.
+ * The files that a page or worker has asked for until a moment, in bytes as they went over the wire, without headers:
+ * for those a browser says 300 whatever they are. What came from its cache has a size, but none for the transfer, and
+ * what the API answered is no file.
  */
-function bytesUntil(page: Page, moment: number): Promise<number> {
-  return page.evaluate((until) => {
-    const entries = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')];
-    return (entries as PerformanceResourceTiming[])
-      .filter((entry) => performance.timeOrigin + entry.startTime <= until)
-      .filter((entry) => entry.transferSize > 0 && !new URL(entry.name).pathname.startsWith('/api/'))
-      .reduce((sum, entry) => sum + entry.encodedBodySize, 0);
-  }, moment);
+function filesUntil(moment: number): number {
+  const entries = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')];
+  return (entries as PerformanceResourceTiming[])
+    .filter((entry) => performance.timeOrigin + entry.startTime <= moment)
+    .filter((entry) => entry.transferSize > 0 && !new URL(entry.name).pathname.startsWith('/api/'))
+    .reduce((sum, entry) => sum + entry.encodedBodySize, 0);
 }
 
-/** All files that page and worker have loaded: what the API answered them is none. */
-async function allBytesOf(person: Person): Promise<number> {
-  const inWorkers = await Promise.all(
-    person.page.workers().map((worker) =>
-      worker.evaluate(() => {
-        const entries = performance.getEntriesByType('resource') as PerformanceResourceTiming[];
-        return entries
-          .filter((entry) => entry.transferSize > 0 && !new URL(entry.name).pathname.startsWith('/api/'))
-          .reduce((sum, entry) => sum + entry.encodedBodySize, 0);
-      }),
-    ),
-  );
-  return inWorkers.reduce((sum, bytes) => sum + bytes, await bytesUntil(person.page, Number.POSITIVE_INFINITY));
+/** All files that page and worker have loaded. */
+async function allBytesOf({ page }: Person): Promise<number> {
+  const ever = Number.POSITIVE_INFINITY;
+  const inWorkers = page.workers().map((worker) => worker.evaluate(filesUntil, ever));
+  const loaded = await Promise.all([page.evaluate(filesUntil, ever), ...inWorkers]);
+  return loaded.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** How long the browser takes to have something on the disk, and nothing else to do. */

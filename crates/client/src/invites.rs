@@ -317,7 +317,7 @@ impl Machine {
             peer_outer: card.outer_key,
         };
         let conversation = self.conversation_with(cx, &card, &record.name);
-        conversation.contact.began_with = Some(id);
+        conversation.contact.began_with.get_or_insert(id);
         conversation.add_route(cx, route, group);
         if let Some(letter) = record.letter {
             // It was read: the answer proves it.

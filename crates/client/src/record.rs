@@ -91,7 +91,8 @@ record! {
         pub rejoin_seen: u64,
         /// and of ours that was sent.
         pub rejoin_sent: u64,
-        /// What it last began with: the letter, to know a repeated reply, or the own link, to say who answered.
+        /// What it began with: the letter last answered, to know a repeated reply, or else the own link, to say who
+        /// answered it.
         pub began_with: Option<[u8; 16]>,
     }
 }

@@ -286,8 +286,8 @@ impl Machine {
         if let Some(conversation) = self.conversations.remove(&id) {
             conversation.delete_rows(cx);
             self.note_deleted(cx, id);
-            if let Some(letter) = conversation.contact.began_with {
-                self.note_deleted(cx, letter);
+            if let Some(id) = conversation.contact.began_with {
+                self.note_deleted(cx, id);
             }
         }
         Ok(Answer::Done)

@@ -143,7 +143,7 @@ fn two_links_between_the_same_people_are_one_conversation() {
     world.command(
         1,
         Command::Reply {
-            letter: letter_0,
+            letter: letter_0.clone(),
             name: None,
             text: "answer of 1".into(),
         },
@@ -151,7 +151,7 @@ fn two_links_between_the_same_people_are_one_conversation() {
     world.command(
         0,
         Command::Reply {
-            letter: letter_1,
+            letter: letter_1.clone(),
             name: None,
             text: "answer of 0".into(),
         },
@@ -159,6 +159,9 @@ fn two_links_between_the_same_people_are_one_conversation() {
     world.settle();
     assert_eq!(world.devices[0].state.conversations.len(), 1);
     assert_eq!(world.devices[1].state.conversations.len(), 1);
+    // An answer to one's own link does not push out the letter: by it other devices know that it is answered.
+    assert_eq!(world.devices[0].state.conversations[0].began_with, letter_1);
+    assert_eq!(world.devices[1].state.conversations[0].began_with, letter_0);
     for n in 0..5 {
         world.say(0, "Person 1", &format!("a{n}"));
         world.say(1, "Person 0", &format!("b{n}"));

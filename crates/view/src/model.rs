@@ -96,7 +96,7 @@ record! {
         pub id: String,
         /// What the other one calls themselves.
         pub name: String,
-        /// Id of the link of one's own that it answers, or of the letter; empty where that was not kept yet.
+        /// Id of the letter that was answered, or else of the own link; empty where that was not kept yet.
         pub began_with: String,
         /// The newest message.
         pub last: Option<Preview>,
