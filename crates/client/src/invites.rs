@@ -317,7 +317,8 @@ impl Machine {
             peer_outer: card.outer_key,
         };
         let conversation = self.conversation_with(cx, &card, &record.name);
-        conversation.contact.began_with.get_or_insert(id);
+        let contact = &mut conversation.contact;
+        contact.began_with = contact.began_with.or(Some(id));
         conversation.add_route(cx, route, group);
         if let Some(letter) = record.letter {
             // It was read: the answer proves it.
