@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{
-    SinkExt, StreamExt,
+    FutureExt, SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
 use http::{HeaderMap, header};
@@ -114,7 +114,7 @@ enum End {
 }
 
 async fn read(stream: &mut SplitStream<WebSocket>, mut incoming: Box<Incoming>, heard: &AtomicBool) -> End {
-    while let Some(message) = stream.next().await {
+    while let Some(message) = next(stream, &mut incoming).await {
         heard.store(true, Relaxed);
         let frame = match message {
             Ok(Message::Binary(frame)) => frame,
@@ -128,6 +128,20 @@ async fn read(stream: &mut SplitStream<WebSocket>, mut incoming: Box<Incoming>, 
         }
     }
     End::Gone
+}
+
+/// The next message. Before it waits for one that has not come, what waited for that is done.
+async fn next(
+    stream: &mut SplitStream<WebSocket>,
+    incoming: &mut Incoming,
+) -> Option<Result<Message, axum::Error>> {
+    if incoming.waits() {
+        if let Some(message) = stream.next().now_or_never() {
+            return message;
+        }
+        incoming.rest();
+    }
+    stream.next().await
 }
 
 /// True: everything was written, a close frame at the end.

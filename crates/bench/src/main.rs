@@ -5,6 +5,7 @@
 
 mod ceiling;
 mod cluster;
+mod member;
 mod message;
 mod party;
 mod report;

@@ -27,6 +27,12 @@ impl Message {
     }
 }
 
+/// The number of a message that is whole.
+pub(crate) fn number(body: &[u8]) -> Option<u64> {
+    let number = u64::from_be_bytes(*body.first_chunk()?);
+    (body.len() == SIZE).then_some(number)
+}
+
 /// Expects messages in order, each once, and notes how long each took.
 #[derive(Default)]
 pub(crate) struct Inbox {
@@ -39,10 +45,10 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub fn take(&mut self, body: &[u8]) {
-        let number = |at: usize| Some(u64::from_be_bytes(*body.get(at..)?.first_chunk()?));
-        match (number(0), number(8)) {
-            (Some(number), Some(sent)) if number == self.got && body.len() == SIZE => {
+        match (number(body), body.get(8..).and_then(<[u8]>::first_chunk)) {
+            (Some(number), Some(sent)) if number == self.got => {
                 self.got += 1;
+                let sent = u64::from_be_bytes(*sent);
                 self.ages.push(nanos().saturating_sub(sent) as f32 / 1e3);
             }
             _ => self.wrong = true,

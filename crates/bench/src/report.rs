@@ -59,7 +59,7 @@ const fn mark(
 }
 
 const CPU: &str = "server CPU us/message";
-const MARKS: [Mark; 14] = [
+const MARKS: [Mark; 16] = [
     mark(
         "online p50 / memory ceiling",
         Scenario::Lat,
@@ -101,6 +101,20 @@ const MARKS: [Mark; 14] = [
         CPU,
         Than::Target(Target::Sqlite),
         AtMost(1.4),
+    ),
+    mark(
+        "group of 100, deliveries/s",
+        Scenario::Fan,
+        "deliveries/s",
+        Than::Fixed(1.0),
+        AtLeast(250_000.0),
+    ),
+    mark(
+        "group of 100, CPU us/delivery",
+        Scenario::Fan,
+        "server CPU us/delivery",
+        Than::Fixed(1.0),
+        AtMost(4.0),
     ),
     mark(
         "CPU, stored and fetched / SQLite ceiling",

@@ -13,6 +13,7 @@ use std::{
 
 /// The product's limits are for people. These let the load through, and are still enforced.
 const LIMITS: &str = "sends_per_address=10000000/10000000,sends_per_peer=10000000/10000000,\
+                      posts_per_person=10000000/10000000,joins=1000000/1000000,\
                       registrations=1000000/1000000,proofs=1000000/1000000,\
                       connections_per_peer=1000000,calls_per_peer=1000000,\
                       bytes_per_peer=4000000000/4000000000,\

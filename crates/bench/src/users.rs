@@ -44,17 +44,10 @@ async fn register(server: &Server, key: &Rc<SigningKey>, count: usize) -> Result
     let point = key.verifying_key().to_encoded_point(false);
     let reader_key = PublicKey::try_from(point.as_bytes())?;
     let body = serde_json::to_string(&RegisterSim { reader_key })?;
-    let request = format!(
-        "POST /api/register_sim HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        server.address,
-        body.len()
-    );
     let mut stream = TcpStream::connect(server.address).await?;
     let mut users = Vec::with_capacity(count);
     for _ in 0..count {
-        stream.write_all(request.as_bytes()).await?;
-        let answer = answer(&mut stream).await?;
+        let answer = post(server, &mut stream, "/api/register_sim", &body).await?;
         let made: Registered = serde_json::from_slice(&answer)
             .map_err(|_| format!("no mailbox: {}", String::from_utf8_lossy(&answer)))?;
         users.push(Rc::new(User {
@@ -70,8 +63,20 @@ async fn register(server: &Server, key: &Rc<SigningKey>, count: usize) -> Result
     Ok(users)
 }
 
-/// The body of an answer with a Content-Length.
-async fn answer(stream: &mut TcpStream) -> Result<Vec<u8>, Failure> {
+/// The product's answer to a request with this JSON.
+pub(crate) async fn post(
+    server: &Server,
+    stream: &mut TcpStream,
+    path: &str,
+    json: &str,
+) -> Result<Vec<u8>, Failure> {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{json}",
+        server.address,
+        json.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     loop {
         if stream.read_buf(&mut bytes).await? == 0 {

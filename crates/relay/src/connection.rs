@@ -13,14 +13,14 @@ use crate::{
     peers::{Peer, Use},
     queue::{Deliverable, Offer, Quota},
     reply::Reply,
-    rooms::{self, Joining, Member},
+    rooms::{self, Joining, Member, Post},
     seats::Seat,
     store::Place,
     vaults,
     writer::Job,
 };
 use bytes::Bytes;
-use p256::ecdsa::{Signature as Ecdsa, VerifyingKey, signature::Verifier};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use rly_protocol::{
     Address, DecodeError, EnvelopeId, ErrorCode, PublicKey, QueueId, RoomId, Signature, Timestamp,
     frame::{ClientFrame, Kind, Proof, Req, ServerFrame, Ticket, proof_message},
@@ -82,6 +82,7 @@ impl Connection {
             vaults: HashSet::new(),
             _seat: seat,
             rooms: HashMap::new(),
+            posts: Vec::new(),
         };
         Ok(Self {
             incoming,
@@ -160,6 +161,8 @@ pub struct Incoming {
     _seat: Seat,
     /// The rooms that it has joined.
     pub(crate) rooms: HashMap<RoomId, Member>,
+    /// What was said in them, until [`Self::rest`].
+    pub(crate) posts: Vec<Post>,
 }
 
 impl Drop for Incoming {
@@ -169,6 +172,7 @@ impl Drop for Incoming {
             self.leave(queue);
         }
         vaults::leave(self);
+        rooms::flush(self);
         rooms::leave_all(self);
         self.engine.sessions.lock().remove(&self.session);
         Counters::sub(&self.engine.counters.connections, 1);
@@ -177,7 +181,7 @@ impl Drop for Incoming {
 }
 
 impl Incoming {
-    /// Takes one binary websocket message.
+    /// Takes one binary websocket message. Some wait for the next: see [`Self::waits`].
     ///
     /// # Errors
     /// The connection is over. Its Goodbye is already in [`Outgoing`]: read no more, send what is
@@ -220,7 +224,20 @@ impl Incoming {
         Ok(())
     }
 
+    /// Whether something waits for what comes next: say with [`Self::rest`] that nothing does for now.
+    pub fn waits(&self) -> bool {
+        !self.posts.is_empty()
+    }
+
+    /// Nothing more has come for now: what waited is done.
+    pub fn rest(&mut self) {
+        rooms::flush(self);
+    }
+
     async fn take_rare(&mut self, frame: ClientFrame) {
+        if !matches!(frame, ClientFrame::RoomPost { .. }) {
+            rooms::flush(self);
+        }
         match frame {
             // Taken above.
             ClientFrame::Send { .. } | ClientFrame::Ack { .. } | ClientFrame::Ping { .. } => {}
@@ -287,8 +304,9 @@ impl Incoming {
                 body,
                 signature,
             } => {
-                let result = rooms::post(self, room, seq, body, signature).await;
-                self.answer(req, result);
+                if let Err(refusal) = rooms::post(self, req, room, seq, body, signature) {
+                    self.refuse(req, &refusal);
+                }
             }
             ClientFrame::RoomLeave { req, room } => {
                 rooms::leave(self, room);
@@ -563,8 +581,8 @@ impl Incoming {
 
 /// Whether this is the key's ECDSA P-256 SHA-256 signature.
 pub(crate) fn signed(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-    VerifyingKey::from_sec1_bytes(key.as_bytes())
-        .and_then(|key| key.verify(message, &Ecdsa::from_slice(&signature.0)?))
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.as_bytes())
+        .verify(message, &signature.0)
         .is_ok()
 }
 

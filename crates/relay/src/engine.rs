@@ -125,16 +125,19 @@ impl Engine {
         Ok(taken.seq)
     }
 
-    /// Has something written and waits until it lasts.
-    pub async fn written(&self, job: impl FnOnce(ChangeReply) -> Job) -> Result<Outcome, Refusal> {
+    /// Has something written, from now on; the future waits until it lasts.
+    pub fn written<F: FnOnce(ChangeReply) -> Job>(
+        &self,
+        job: F,
+    ) -> impl Future<Output = Result<Outcome, Refusal>> + use<F> {
         let (reply, outcome) = oneshot::channel();
         self.job(job(reply));
-        outcome.await.unwrap_or_else(|_| Err(Refusal::stopping()))
+        async { outcome.await.unwrap_or_else(|_| Err(Refusal::stopping())) }
     }
 
-    /// Has a change written and waits until it lasts.
-    pub async fn change(&self, change: Change) -> Result<Outcome, Refusal> {
-        self.written(|reply| Job::Change { change, reply }).await
+    /// Has a change written, from now on; the future waits until it lasts.
+    pub fn change(&self, change: Change) -> impl Future<Output = Result<Outcome, Refusal>> + use<> {
+        self.written(|reply| Job::Change { change, reply })
     }
 
     /// Takes one of a rate from a peer, for something that is to be stored.

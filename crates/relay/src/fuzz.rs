@@ -388,6 +388,7 @@ impl World {
             return;
         }
         let ended = client.incoming.handle(message).await.is_err();
+        client.incoming.rest();
         client.over |= ended;
     }
 

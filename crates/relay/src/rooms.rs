@@ -14,6 +14,7 @@ use crate::{
     metrics::Counters,
     outbox::Outbox,
     peers::{Use, network},
+    reply::Reply,
     shared::{Behind, Readers},
     store::{Change, Hash, Outcome, RoomRecord, Session, SharedEntry, StoreError, event, room_queue},
 };
@@ -33,6 +34,8 @@ use subtle::ConstantTimeEq;
 
 /// Read from the store at once.
 const PAGE: u32 = 128;
+/// Messages of one connection that wait for each other at most.
+const POSTS: usize = 64;
 /// How often open rooms are looked at: for the end of their time, and in a cluster for news.
 const LOOK: Duration = Duration::from_secs(1);
 /// After a failure of the store.
@@ -290,9 +293,20 @@ async fn begin(
     Ok(())
 }
 
-/// Somebody says something.
-pub(crate) async fn post(
+/// What somebody said that is not on its way into the store yet.
+pub(crate) struct Post {
+    room: Arc<Room>,
+    number: u32,
+    seq: u64,
+    event: Bytes,
+    at: Timestamp,
+    reply: Reply,
+}
+
+/// Somebody says something. It waits for what else the same connection says at once: see [`flush`].
+pub(crate) fn post(
     of: &mut Incoming,
+    req: Req,
     id: RoomId,
     seq: u64,
     body: Bytes,
@@ -323,29 +337,71 @@ pub(crate) async fn post(
         return Err(ErrorCode::RoomSignatureWrong.into());
     }
     let (room, number) = (member.room.clone(), member.number);
+    let reply = Reply::new(of.outbox.clone(), req, body.len() as u32);
     let message = RoomEvent::Message {
         from: number,
         seq,
         body,
         signature,
     };
-    let change = Change::PostRoom {
-        room: id,
+    of.posts.push(Post {
+        room,
         number,
         seq,
         event: event(&message),
         at: now,
-    };
-    match engine.change(change).await? {
-        Outcome::Done => {
-            Counters::count(&engine.counters.accepted);
-            wake(&engine, &room);
-            Ok(())
-        }
-        Outcome::Conflict => Err(ErrorCode::RoomReplayed.into()),
-        Outcome::NotIn => Err(ErrorCode::RoomNotJoined.into()),
-        _ => Err(ErrorCode::NoRoom.into()),
+        reply,
+    });
+    if of.posts.len() >= POSTS {
+        flush(of);
     }
+    Ok(())
+}
+
+/// What was said goes into the store, in its order and in one commit, so that each reader is woken once
+/// for all of it. It is answered when it is there.
+pub(crate) fn flush(of: &mut Incoming) {
+    if of.posts.is_empty() {
+        return;
+    }
+    let engine = of.engine.clone();
+    let under_way = |post: Post| {
+        let committed = engine.change(Change::PostRoom {
+            room: post.room.id,
+            number: post.number,
+            seq: post.seq,
+            event: post.event.clone(),
+            at: post.at,
+        });
+        (post, committed)
+    };
+    let posts: Vec<_> = std::mem::take(&mut of.posts).into_iter().map(under_way).collect();
+    // Without a runtime everything is at its end.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    runtime.spawn(async move {
+        let mut outcomes = Vec::with_capacity(posts.len());
+        for (post, committed) in posts {
+            outcomes.push((post, committed.await));
+        }
+        for (post, outcome) in outcomes {
+            let refusal = match outcome {
+                Ok(Outcome::Said(place)) => {
+                    Counters::count(&engine.counters.accepted);
+                    let (at, body) = (post.at, post.event);
+                    give_new(&engine, &post.room, SharedEntry { place, at, body });
+                    post.reply.done();
+                    continue;
+                }
+                Ok(Outcome::Conflict) => ErrorCode::RoomReplayed.into(),
+                Ok(Outcome::NotIn) => ErrorCode::RoomNotJoined.into(),
+                Ok(_) => ErrorCode::NoRoom.into(),
+                Err(refusal) => refusal,
+            };
+            post.reply.refuse(&refusal);
+        }
+    });
 }
 
 /// A person and all that they said are deleted.
@@ -463,27 +519,41 @@ async fn pull(engine: Arc<Engine>, room: Arc<Room>) {
             }
             continue;
         }
-        let mut fallen = Vec::new();
-        {
-            let mut state = room.state.lock();
-            state.woken |= page.len() == PAGE as usize;
-            for entry in page {
-                let (place, at) = (entry.place, entry.at);
-                let Some((message, active)) = message(room.id, entry) else {
-                    continue;
-                };
-                if active {
-                    let closes = at.plus_seconds(room.limits.idle_seconds.into()).min(room.ends);
-                    state.closes = state.closes.max(closes);
-                }
-                let give = |outbox: &Arc<Outbox>| outbox.catch_up(|| Message::event(message.clone()));
-                for number in state.readers.give(place, give) {
-                    fallen.extend(state.readers.sink(number).map(|outbox| (number, outbox.clone())));
-                }
-            }
+        let mut state = room.state.lock();
+        state.woken |= page.len() == PAGE as usize;
+        for entry in page {
+            give_live(&engine, &room, &mut state, entry);
         }
-        for (number, outbox) in fallen {
-            tokio::spawn(catch_up(engine.clone(), room.clone(), number, outbox));
+    }
+}
+
+/// Something new is in the store. Readers who have all that comes before it are given it at once, and
+/// otherwise it is read with what comes before.
+fn give_new(engine: &Arc<Engine>, room: &Arc<Room>, entry: SharedEntry) {
+    let mut state = room.state.lock();
+    let next = state.readers.head() + 1;
+    if entry.place == next {
+        give_live(engine, room, &mut state, entry);
+    } else if entry.place > next {
+        drop(state);
+        wake(engine, room);
+    }
+}
+
+/// Gives what is at the next place to all who are live.
+fn give_live(engine: &Arc<Engine>, room: &Arc<Room>, state: &mut State, entry: SharedEntry) {
+    let (place, at) = (entry.place, entry.at);
+    let Some((message, active)) = message(room.id, entry) else {
+        return;
+    };
+    if active {
+        let closes = at.plus_seconds(room.limits.idle_seconds.into()).min(room.ends);
+        state.closes = state.closes.max(closes);
+    }
+    let give = |outbox: &Arc<Outbox>| outbox.catch_up(|| Message::event(message.clone()));
+    for number in state.readers.give(place, give) {
+        if let Some(outbox) = state.readers.sink(number) {
+            tokio::spawn(catch_up(engine.clone(), room.clone(), number, outbox.clone()));
         }
     }
 }

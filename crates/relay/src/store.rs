@@ -318,6 +318,8 @@ pub enum Outcome {
         /// The highest sequence of theirs that was taken.
         seq: u64,
     },
+    /// What was said has this place in the room's order.
+    Said(u64),
     /// There is the room, but this person does not belong to it.
     NotIn,
 }

@@ -2,8 +2,8 @@
 //! accounts, proofs, quotas, order of retries or answers for each message; the same HTTP and websocket
 //! libraries, and either no storage or SQLite with `synchronous=FULL`.
 //!
-//! A frame is an operation, a number and, for some, a body. The number is a user for [`SEND`] to the
-//! relay, and a message's for one from it.
+//! A frame is an operation, a number and, for some, a body. The number is a user, or [`EVERYBODY`], for
+//! [`SEND`] to the relay, and a message's for one from it.
 
 mod relay;
 mod store;
@@ -16,6 +16,8 @@ pub(crate) const SEND: u8 = 1;
 pub(crate) const BARRIER: u8 = 2;
 /// The message with this number has arrived.
 pub(crate) const ACK: u8 = 3;
+/// Instead of a user: everybody who is connected.
+pub(crate) const EVERYBODY: u32 = 0;
 /// Bytes before the body.
 pub(crate) const HEAD: usize = 5;
 

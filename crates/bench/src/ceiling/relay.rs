@@ -1,6 +1,6 @@
 //! The relay without a store: one map from users to sockets.
 
-use super::{ACK, BARRIER, HEAD, SEND, head, store};
+use super::{ACK, BARRIER, EVERYBODY, HEAD, SEND, head, store};
 use crate::Failure;
 use axum::{
     Router,
@@ -69,9 +69,15 @@ impl Hub {
     /// Gives a user each of these frames, if the user is there.
     pub(super) fn give(&self, frames: impl Iterator<Item = (u32, Bytes)>) {
         let Ok(sockets) = self.sockets.read() else { return };
+        // Whoever has just left gets it from the store.
         for (user, frame) in frames {
-            // Whoever has just left gets it from the store.
-            let _ = sockets.get(&user).map(|outbox| outbox.send(frame));
+            if user == EVERYBODY {
+                sockets
+                    .values()
+                    .for_each(|outbox| drop(outbox.send(frame.clone())));
+            } else {
+                let _ = sockets.get(&user).map(|outbox| outbox.send(frame));
+            }
         }
     }
 
@@ -106,6 +112,10 @@ impl Hub {
             (SEND, Some(store)) => {
                 let body = message.slice(HEAD..);
                 let _ = store.send(store::Job::Put { to: number, body });
+            }
+            (SEND, None) if number == EVERYBODY => {
+                let frame = frame(SEND, 0, &message[HEAD..]);
+                self.give(std::iter::once((number, frame)));
             }
             (SEND, None) => self.remember_or_give(number, frame(SEND, 0, &message[HEAD..])),
             (ACK, Some(store)) => drop(store.send(store::Job::Remove { id: number })),

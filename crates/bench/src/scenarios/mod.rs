@@ -1,6 +1,7 @@
 //! What is done to a server, and what is measured of it.
 
 mod crash;
+mod fan;
 mod idle;
 pub(crate) mod latency;
 mod offline;
@@ -25,6 +26,8 @@ pub(crate) enum Scenario {
     Thr,
     /// The same; readers acknowledge 50 ms later, as over a network and from a disk of their own
     Late,
+    /// One person speaks to a group, which everybody reads
+    Fan,
     /// Messages for a reader who is away, confirmed, then fetched
     Off,
     /// Messages for a reader who is away, confirmed, then kill -9, a restart, and a count
@@ -36,10 +39,11 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Lat,
         Self::Thr,
         Self::Late,
+        Self::Fan,
         Self::Off,
         Self::Crash,
         Self::Syncs,
@@ -51,6 +55,7 @@ impl Scenario {
             Self::Lat => "lat: one message after another",
             Self::Thr => "thr: pairs, acknowledged at once",
             Self::Late => "late: pairs, acknowledged 50 ms later",
+            Self::Fan => "fan: one speaks, a hundred read",
             Self::Off => "off: to an absent reader, then fetched",
             Self::Crash => "crash: confirmed, kill -9, counted",
             Self::Syncs => "syncs: calls that force data to the disk",
@@ -76,6 +81,8 @@ pub(crate) struct Scale {
     pub window: u64,
     pub warm_up: Duration,
     pub time: Duration,
+    pub people: u32,
+    pub said: usize,
     pub offline: u64,
     pub crash: u64,
     pub idle: Vec<usize>,
@@ -91,6 +98,8 @@ impl Scale {
             window: 20,
             warm_up: Duration::from_millis(500),
             time: Duration::from_secs(5),
+            people: 100,
+            said: 1_000,
             offline: 5_000,
             crash: 2_000,
             idle: vec![2_000, 10_000],
@@ -114,6 +123,8 @@ impl Scale {
             window: 20,
             warm_up: Duration::from_millis(20),
             time: Duration::from_millis(100),
+            people: 5,
+            said: 50,
             offline: 300,
             crash: 300,
             idle: vec![20],
@@ -150,6 +161,7 @@ pub(crate) async fn run(scenario: Scenario, place: &Place, target: Target) -> Re
         Scenario::Lat => latency::run(place, target).await,
         Scenario::Thr => pairs::run(place, target, Duration::ZERO).await,
         Scenario::Late => pairs::run(place, target, Duration::from_millis(50)).await,
+        Scenario::Fan => fan::run(place, target).await,
         Scenario::Off => offline::run(place, target).await,
         Scenario::Crash => crash::run(place, target).await,
         Scenario::Syncs => crash::syncs(place, target).await,

@@ -203,6 +203,7 @@ impl Client {
 
     pub async fn give(&mut self, frame: ClientFrame) {
         self.incoming.handle(frame.to_message()).await.unwrap();
+        self.incoming.rest();
     }
 
     pub async fn next(&mut self) -> Option<ServerFrame> {

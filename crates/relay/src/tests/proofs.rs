@@ -24,6 +24,29 @@ fn with_zeros(signature: Signature) -> impl Iterator<Item = Signature> {
     cuts.filter(move |cut| *cut != signature)
 }
 
+/// Project Wycheproof's edge cases, with the library that the server checks signatures with.
+#[test]
+fn signatures_hold_or_not_as_wycheproof_says() {
+    use serde_json::Value;
+    let vectors = include_str!("../../../vectors/data/ecdsa_p1363.json");
+    let vectors: Vec<Value> = serde_json::from_str(vectors).unwrap();
+    let hex = |vector: &Value, name: &str| -> Vec<u8> {
+        let text = vector[name].as_str().unwrap();
+        let byte = |n| u8::from_str_radix(&text[n..n + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(byte).collect()
+    };
+    for vector in &vectors {
+        let (key, message) = (hex(vector, "key"), hex(vector, "msg"));
+        let signature = <[u8; 64]>::try_from(hex(vector, "sig")).map(Signature);
+        let holds = match (PublicKey::try_from(&key[..]), signature) {
+            (Ok(key), Ok(signature)) => crate::connection::signed(&key, &message, &signature),
+            _ => false,
+        };
+        assert_eq!(holds, vector["result"] == "valid", "tcId {}", vector["id"]);
+    }
+    assert_eq!(vectors.len(), 262);
+}
+
 #[tokio::test]
 async fn a_cut_signature_proves_nothing() {
     let server = Server::any().await;

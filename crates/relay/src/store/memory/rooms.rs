@@ -172,7 +172,7 @@ impl Room {
         self.messages += 1;
         self.append(number, at, event.clone());
         self.active(at);
-        Outcome::Done
+        Outcome::Said(self.head)
     }
 
     fn leave(&mut self, number: u32, session: Session, at: Timestamp) {

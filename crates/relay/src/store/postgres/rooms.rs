@@ -264,9 +264,9 @@ async fn post(
             .await?;
         return Ok(found.map_or(Outcome::NotIn, |_| Outcome::Conflict));
     }
-    append(db, room, person, at, true, event).await?;
+    let place = append(db, room, person, at, true, event).await?;
     active(db, room, at).await?;
-    Ok(Outcome::Done)
+    Ok(Outcome::Said(place))
 }
 
 /// Somebody is back or away: that alone is kept of their coming and going.
@@ -279,7 +279,8 @@ async fn come_or_go(db: &mut PgConnection, room: RoomId, number: u32, at: Timest
         .bind(&away[..])
         .execute(&mut *db)
         .await?;
-    append(db, room, number, at, false, if here { &back } else { &away }).await
+    append(db, room, number, at, false, if here { &back } else { &away }).await?;
+    Ok(())
 }
 
 /// Gives it its place.
@@ -290,7 +291,7 @@ async fn append(
     at: Timestamp,
     message: bool,
     body: &Bytes,
-) -> Sql<()> {
+) -> Sql<u64> {
     let row = sqlx::query(
         "UPDATE rooms SET head = head + 1, messages = messages + $1 WHERE id = $2 RETURNING head, messages",
     )
@@ -298,18 +299,20 @@ async fn append(
     .bind(&room.0[..])
     .fetch_one(&mut *db)
     .await?;
+    let place = number(&row, 0)?;
     sqlx::query(
         "INSERT INTO shared_entries (queue, place, writer, nth, created, body) VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(&room_queue(&room).0[..])
-    .bind(int(number(&row, 0)?))
+    .bind(int(place))
     .bind(small(writer))
     .bind(int(number(&row, 1)?))
     .bind(int(at.0))
     .bind(&body[..])
     .execute(&mut *db)
     .await?;
-    tell(db, room).await
+    tell(db, room).await?;
+    Ok(place)
 }
 
 /// Tells all nodes, once this is committed, that something happened. If one does not hear it, it looks

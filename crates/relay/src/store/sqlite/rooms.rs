@@ -195,9 +195,9 @@ fn post(db: &Connection, room: RoomId, number: u32, seq: u64, event: &Bytes, at:
             false => Outcome::NotIn,
         });
     }
-    append(db, room, number, at, true, event)?;
+    let place = append(db, room, number, at, true, event)?;
     active(db, room, at)?;
-    Ok(Outcome::Done)
+    Ok(Outcome::Said(place))
 }
 
 /// Somebody is back or away: that alone is kept of their coming and going.
@@ -209,11 +209,19 @@ fn come_or_go(db: &Connection, room: RoomId, number: u32, at: Timestamp, here: b
         sql,
         params![room_queue(&room).0, number, &back[..], &away[..]],
     )?;
-    append(db, room, number, at, false, if here { &back } else { &away })
+    append(db, room, number, at, false, if here { &back } else { &away })?;
+    Ok(())
 }
 
-/// Gives it its place, in a room that is there.
-fn append(db: &Connection, room: RoomId, writer: u32, at: Timestamp, message: bool, body: &Bytes) -> Sql<()> {
+/// Gives it its place, which is none (0) if there is no room.
+fn append(
+    db: &Connection,
+    room: RoomId,
+    writer: u32,
+    at: Timestamp,
+    message: bool,
+    body: &Bytes,
+) -> Sql<u64> {
     let mut place = db.prepare_cached(
         "UPDATE rooms SET head = head + 1, messages = messages + ? WHERE id = ? RETURNING head, messages",
     )?;
@@ -221,7 +229,7 @@ fn append(db: &Connection, room: RoomId, writer: u32, at: Timestamp, message: bo
         Ok((number(row, 0)?, number(row, 1)?))
     });
     let Some((place, nth)) = place.optional()? else {
-        return Ok(());
+        return Ok(0);
     };
     execute(
         db,
@@ -235,7 +243,7 @@ fn append(db: &Connection, room: RoomId, writer: u32, at: Timestamp, message: bo
             &body[..]
         ],
     )?;
-    Ok(())
+    Ok(place)
 }
 
 /// Something was said, or somebody has come: it goes on.

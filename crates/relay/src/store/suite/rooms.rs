@@ -106,7 +106,7 @@ pub async fn rooms_are_made_once_and_end(store: &Subject) {
     // Said late, it goes on until its life is over; and nothing is said when its time has come.
     change(store, vec![join(1, 1, 1), join(2, 1, 1), join(3, 1, 1)]).await;
     let late = NOW.plus_seconds(59);
-    assert_eq!(one(store, post(1, 1, 1, late)).await, Outcome::Done);
+    assert_eq!(one(store, post(1, 1, 1, late)).await, Outcome::Said(2));
     let record = store.room(room(1)).await.unwrap().unwrap();
     assert_eq!((record.closes, record.head, record.people), (made.ends, 2, 1));
     let over = NOW.plus_seconds(60);
@@ -222,11 +222,11 @@ pub async fn what_is_said_has_one_order_and_is_said_once(store: &Subject) {
     assert_eq!(
         outcomes,
         [
-            Outcome::Done,
-            Outcome::Done,
+            Outcome::Said(3),
+            Outcome::Said(4),
             Outcome::Conflict,
             Outcome::Conflict,
-            Outcome::Done,
+            Outcome::Said(5),
             Outcome::NotIn,
             Outcome::Missing
         ]
