@@ -78,11 +78,15 @@ pub fn Chat() -> impl IntoView {
                 Kind::Starting => view! { <p class="empty">{t.loading}</p> }.into_any(),
                 Kind::NoSim => view! { <NoSim /> }.into_any(),
                 Kind::Messenger => {
+                    // The list and the conversation are much to draw in one task.
+                    let drawn = RwSignal::new(false);
+                    set_timeout(move || drawn.set(true), std::time::Duration::ZERO);
                     view! {
                         <div class="panes" data-screen=screen>
                             <Sidebar current=current.into() />
                             <section class="conversation">
                                 {move || match current.get() {
+                                    Some(_) if !drawn.get() => ().into_any(),
                                     Some(id) => view! { <Conversation id=id /> }.into_any(),
                                     None => {
                                         view! {
