@@ -3,7 +3,7 @@
 
 use crate::{
     Failure,
-    ceiling::{self, EVERYBODY, SEND},
+    ceiling::{self, BARRIER, EVERYBODY, SEND},
     server::{Server, Target},
     socket::Socket,
     users,
@@ -92,18 +92,21 @@ pub(crate) struct Member {
 impl Member {
     /// Joins. The number is the name with the ceilings, from 1 on.
     pub async fn join(server: &Server, group: &Group, number: u32) -> Result<Self, Failure> {
-        let Some((room, token)) = group.room else {
-            return Ok(Self {
-                socket: Socket::open(server.address, &format!("/ws/{number}")).await?,
-                room: None,
-                prepared: 0,
-            });
+        let path = match group.room {
+            Some(_) => "/ws".to_owned(),
+            None => format!("/ws/{number}"),
         };
         let key = SigningKey::random(&mut OsRng);
         let mut member = Self {
-            socket: Socket::open(server.address, "/ws").await?,
-            room: Some((room, key.clone())),
+            socket: Socket::open(server.address, &path).await?,
+            room: group.room.map(|(room, _)| (room, key.clone())),
             prepared: 0,
+        };
+        let Some((room, token)) = group.room else {
+            // Who is answered is there.
+            member.socket.put(&[&[BARRIER, 0, 0, 0, 0]]);
+            member.frame().await?;
+            return Ok(member);
         };
         let nonce = loop {
             if let Some(ServerFrame::Hello { nonce, .. }) = member.one().await? {
@@ -136,9 +139,14 @@ impl Member {
     }
 
     async fn one(&mut self) -> Result<Option<ServerFrame>, Failure> {
+        let frame = self.frame().await?;
+        Ok(ServerFrame::from_message(frame.into()).ok())
+    }
+
+    async fn frame(&mut self) -> Result<Vec<u8>, Failure> {
         loop {
             if let Some(frame) = self.socket.take_one() {
-                return Ok(ServerFrame::from_message(Bytes::copy_from_slice(&frame)).ok());
+                return Ok(frame);
             }
             self.socket.pump().await?;
         }
