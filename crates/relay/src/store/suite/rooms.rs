@@ -322,14 +322,28 @@ pub async fn rooms_are_written_in_every_order(nodes: [impl Store; 2]) {
     let begin = (1..=ROOMS).flat_map(|n| [make(n), join(n, 1, 1), join(n, 2, 2)]);
     both[0].apply(batch(begin.collect())).await.unwrap();
     let write = async |by: usize| {
+        let mut said = Vec::new();
         for seq in 1..=50 {
-            let mut changes: Vec<_> = (1..=ROOMS).map(|n| post(n, by as u32 + 1, seq, NOW)).collect();
+            let mut rooms: Vec<_> = (1..=ROOMS).collect();
             if by == 1 {
-                changes.reverse();
+                rooms.reverse();
             }
+            let changes = rooms.iter().map(|n| post(*n, by as u32 + 1, seq, NOW)).collect();
             let outcomes = both[by].apply(batch(changes)).await.unwrap();
-            assert_eq!(outcomes, [const { Outcome::Done }; ROOMS as usize]);
+            said.extend(rooms.into_iter().zip(outcomes));
         }
+        said
     };
-    tokio::join!(write(0), write(1));
+    let (one, other) = tokio::join!(write(0), write(1));
+    for n in 1..=ROOMS {
+        let said = one.iter().chain(&other).filter(|(room, _)| *room == n);
+        let mut places: Vec<_> = said
+            .map(|(_, outcome)| match outcome {
+                Outcome::Said(place) => *place,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        places.sort_unstable();
+        assert_eq!(places, Vec::from_iter(3..=102), "each place once");
+    }
 }
