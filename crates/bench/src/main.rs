@@ -5,6 +5,7 @@
 
 mod ceiling;
 mod cluster;
+mod keys;
 mod member;
 mod message;
 mod party;

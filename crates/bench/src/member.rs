@@ -4,15 +4,16 @@
 use crate::{
     Failure,
     ceiling::{self, BARRIER, EVERYBODY, SEND},
+    keys::{public, random, sign},
     server::{Server, Target},
     socket::Socket,
     users,
 };
 use bytes::Bytes;
-use p256::ecdsa::{Signature as Ecdsa, SigningKey, signature::Signer};
-use rand_core::{OsRng, RngCore};
+use p256::ecdsa::SigningKey;
+use rand_core::OsRng;
 use rly_protocol::{
-    PublicKey, RoomId, Signature,
+    RoomId,
     api::{Blob, CreateRoom, RoomState},
     frame::{ClientFrame, ServerFrame},
     limits::{ROOM_HISTORY_MAX, ROOM_LIFE_MAX, ROOM_NAME_SIZE, ROOM_PEOPLE_MAX},
@@ -35,22 +36,6 @@ const SIGNATURE: usize = 64;
 pub(crate) struct Group {
     /// A room of the product.
     room: Option<(RoomId, [u8; 32])>,
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    OsRng.fill_bytes(&mut bytes);
-    bytes
-}
-
-fn public(key: &SigningKey) -> Result<PublicKey, Failure> {
-    let point = key.verifying_key().to_encoded_point(false);
-    Ok(PublicKey::try_from(point.as_bytes())?)
-}
-
-fn sign(key: &SigningKey, message: &[u8]) -> Signature {
-    let signature: Ecdsa = key.sign(message);
-    Signature(signature.to_bytes().into())
 }
 
 impl Group {
@@ -105,14 +90,10 @@ impl Member {
         let Some((room, token)) = group.room else {
             // Who is answered is there.
             member.socket.put(&[&[BARRIER, 0, 0, 0, 0]]);
-            member.frame().await?;
+            member.socket.one().await?;
             return Ok(member);
         };
-        let nonce = loop {
-            if let Some(ServerFrame::Hello { nonce, .. }) = member.one().await? {
-                break nonce;
-            }
-        };
+        let nonce = member.socket.nonce().await?;
         let (name, name_hash) = (random::<ROOM_NAME_SIZE>(), random());
         let message = join_message(
             &server.origin(),
@@ -132,23 +113,9 @@ impl Member {
             signature: sign(&key, &message),
         };
         member.socket.put(&[&join.to_message()]);
-        match member.one().await? {
+        match member.socket.server_frame().await? {
             Some(ServerFrame::RoomJoined { .. }) => Ok(member),
             other => Err(format!("not joined: {other:?}").into()),
-        }
-    }
-
-    async fn one(&mut self) -> Result<Option<ServerFrame>, Failure> {
-        let frame = self.frame().await?;
-        Ok(ServerFrame::from_message(frame.into()).ok())
-    }
-
-    async fn frame(&mut self) -> Result<Vec<u8>, Failure> {
-        loop {
-            if let Some(frame) = self.socket.take_one() {
-                return Ok(frame);
-            }
-            self.socket.pump().await?;
         }
     }
 

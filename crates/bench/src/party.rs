@@ -3,13 +3,14 @@
 use crate::{
     Failure,
     ceiling::{self, ACK, BARRIER, SEND},
+    keys::{random, sign},
     server::{Server, Target},
     socket::Socket,
 };
 use bytes::Bytes;
-use p256::ecdsa::{Signature as Ecdsa, SigningKey, signature::Signer};
+use p256::ecdsa::SigningKey;
 use rly_protocol::{
-    Address, QueueId, Signature,
+    Address, QueueId,
     frame::{ClientFrame, Proof, ServerFrame, Ticket, proof_message},
 };
 use std::{cell::Cell, rc::Rc};
@@ -70,11 +71,7 @@ impl Party {
             barriers: 0,
             holds_back: false,
             unacknowledged: Vec::new(),
-            salt: {
-                let mut salt = [0; 12];
-                rand_core::RngCore::fill_bytes(&mut rand_core::OsRng, &mut salt);
-                salt
-            },
+            salt: random(),
         })
     }
 
@@ -86,38 +83,23 @@ impl Party {
             party.barrier(on).await?;
             return Ok(party);
         };
-        let nonce = loop {
-            if let Some(ServerFrame::Hello { nonce, .. }) = party.one().await? {
-                break nonce;
-            }
-        };
+        let nonce = party.socket.nonce().await?;
         let proof = match mailbox.ticket.take() {
             Some(ticket) => Proof::Ticket { ticket },
             None => {
                 let message = proof_message(&server.origin(), &nonce, &mailbox.queue);
-                let signature: Ecdsa = mailbox.key.sign(&message);
-                let signature = Signature(signature.to_bytes().into());
+                let signature = sign(&mailbox.key, &message);
                 Proof::Signed { signature }
             }
         };
         let (req, queue) = (0, mailbox.queue);
         let subscribe = ClientFrame::Subscribe { req, queue, proof };
         party.socket.put(&[&subscribe.to_message()]);
-        match party.one().await? {
+        match party.socket.server_frame().await? {
             Some(ServerFrame::Subscribed { ticket, .. }) => mailbox.ticket.set(Some(ticket)),
             other => return Err(format!("not subscribed: {other:?}").into()),
         }
         Ok(party)
-    }
-
-    /// The next frame that is not hot.
-    async fn one(&mut self) -> Result<Option<ServerFrame>, Failure> {
-        loop {
-            if let Some(frame) = self.socket.take_one() {
-                return Ok(ServerFrame::from_message(Bytes::copy_from_slice(&frame)).ok());
-            }
-            self.socket.pump().await?;
-        }
     }
 
     /// Appends a message to someone.

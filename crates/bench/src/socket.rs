@@ -3,6 +3,7 @@
 
 use crate::Failure;
 use rand_core::{OsRng, RngCore};
+use rly_protocol::frame::ServerFrame;
 use std::{io, net::SocketAddr};
 use tokio::{io::Interest, net::TcpStream};
 
@@ -82,8 +83,31 @@ impl Socket {
         Ok(())
     }
 
-    /// Takes one whole frame that has arrived.
-    pub fn take_one(&mut self) -> Option<Vec<u8>> {
+    /// The next whole frame.
+    pub async fn one(&mut self) -> Result<Vec<u8>, Failure> {
+        loop {
+            if let Some(frame) = self.take_one() {
+                return Ok(frame);
+            }
+            self.pump().await?;
+        }
+    }
+
+    /// The next frame of the product.
+    pub async fn server_frame(&mut self) -> Result<Option<ServerFrame>, Failure> {
+        Ok(ServerFrame::from_message(self.one().await?.into()).ok())
+    }
+
+    /// What the product's Hello, the first of its frames, asks to sign.
+    pub async fn nonce(&mut self) -> Result<[u8; 32], Failure> {
+        loop {
+            if let Some(ServerFrame::Hello { nonce, .. }) = self.server_frame().await? {
+                return Ok(nonce);
+            }
+        }
+    }
+
+    fn take_one(&mut self) -> Option<Vec<u8>> {
         let (head, len) = frame(&self.input[self.at..])?;
         let body = self.input[self.at..].get(head..head + len)?.to_vec();
         self.at += head + len;

@@ -2,14 +2,12 @@
 
 use crate::{
     Failure,
+    keys::public,
     party::{Mailbox, User},
     server::Server,
 };
 use p256::ecdsa::SigningKey;
-use rly_protocol::{
-    PublicKey,
-    api::{RegisterSim, Registered},
-};
+use rly_protocol::api::{RegisterSim, Registered};
 use std::{cell::Cell, rc::Rc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -41,8 +39,7 @@ pub(crate) async fn make(server: &Server, count: usize) -> Result<Vec<Rc<User>>,
 }
 
 async fn register(server: &Server, key: &Rc<SigningKey>, count: usize) -> Result<Vec<Rc<User>>, Failure> {
-    let point = key.verifying_key().to_encoded_point(false);
-    let reader_key = PublicKey::try_from(point.as_bytes())?;
+    let reader_key = public(key)?;
     let body = serde_json::to_string(&RegisterSim { reader_key })?;
     let mut stream = TcpStream::connect(server.address).await?;
     let mut users = Vec::with_capacity(count);

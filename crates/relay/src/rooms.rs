@@ -4,6 +4,10 @@
 //! After each commit a room is pulled: its new entries are read once and given to all. In a cluster
 //! the database tells every node of each commit, and open rooms are pulled every two seconds all the same.
 
+mod posts;
+
+pub(crate) use posts::{Post, flush, post};
+
 use crate::{
     Refusal, RoomMakers,
     bucket::Bucket,
@@ -11,12 +15,10 @@ use crate::{
     engine::{Engine, hash},
     keys::random,
     message::Message,
-    metrics::Counters,
     outbox::Outbox,
     peers::{Use, network},
-    reply::Reply,
     shared::{Behind, Readers},
-    store::{Change, Hash, Outcome, RoomRecord, Session, SharedEntry, StoreError, event, room_queue},
+    store::{Change, Hash, Outcome, RoomRecord, Session, SharedEntry, StoreError, room_queue},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -24,18 +26,14 @@ use rly_protocol::{
     Decode, ErrorCode, PublicKey, RoomId, Signature, Timestamp,
     api::{Blob, CreateRoom, RoomState},
     frame::{Req, ServerFrame},
-    limits::{
-        ENVELOPE_SIZES, ROOM_HISTORY_MAX, ROOM_IDLE_MIN, ROOM_LIFE_MAX, ROOM_NAME_SIZE, ROOM_PEOPLE_MAX,
-    },
-    room::{RoomEnd, RoomEvent, RoomLimits, join_message, post_message},
+    limits::{ROOM_HISTORY_MAX, ROOM_IDLE_MIN, ROOM_LIFE_MAX, ROOM_NAME_SIZE, ROOM_PEOPLE_MAX},
+    room::{RoomEnd, RoomEvent, RoomLimits, join_message},
 };
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 use subtle::ConstantTimeEq;
 
 /// Read from the store at once.
 const PAGE: u32 = 128;
-/// Messages of one connection that wait for each other at most.
-const POSTS: usize = 64;
 /// How often open rooms are looked at: for the end of their time, and in a cluster for news.
 const LOOK: Duration = Duration::from_secs(1);
 /// After a failure of the store.
@@ -291,117 +289,6 @@ async fn begin(
     }
     wake(engine, room);
     Ok(())
-}
-
-/// What somebody said that is not on its way into the store yet.
-pub(crate) struct Post {
-    room: Arc<Room>,
-    number: u32,
-    seq: u64,
-    event: Bytes,
-    at: Timestamp,
-    reply: Reply,
-}
-
-/// Somebody says something. It waits for what else the same connection says at once: see [`flush`].
-pub(crate) fn post(
-    of: &mut Incoming,
-    req: Req,
-    id: RoomId,
-    seq: u64,
-    body: Bytes,
-    signature: Signature,
-) -> Result<(), Refusal> {
-    let engine = of.engine.clone();
-    if engine.stopping.is_cancelled() {
-        return Err(Refusal::stopping());
-    }
-    of.allow(Use::Send)?;
-    if engine.load.is_too_high() {
-        return Err(Refusal::unavailable());
-    }
-    let now = engine.now();
-    let member = of.rooms.get_mut(&id).ok_or(ErrorCode::RoomNotJoined)?;
-    if let Err(wait) = member.posts.take(now, engine.config.limits.posts_per_person) {
-        Counters::count(&engine.counters.rate_limited);
-        return Err(Refusal::later(ErrorCode::RateLimited, wait));
-    }
-    if !ENVELOPE_SIZES.contains(&body.len()) {
-        return Err(ErrorCode::EnvelopeInvalid.into());
-    }
-    // Sequences are stored as signed numbers.
-    if seq == 0 || i64::try_from(seq).is_err() {
-        return Err(ErrorCode::RoomReplayed.into());
-    }
-    if !signed(&member.key, &post_message(&id, seq, &hash(&body)), &signature) {
-        return Err(ErrorCode::RoomSignatureWrong.into());
-    }
-    let (room, number) = (member.room.clone(), member.number);
-    let reply = Reply::new(of.outbox.clone(), req, body.len() as u32);
-    let message = RoomEvent::Message {
-        from: number,
-        seq,
-        body,
-        signature,
-    };
-    of.posts.push(Post {
-        room,
-        number,
-        seq,
-        event: event(&message),
-        at: now,
-        reply,
-    });
-    if of.posts.len() >= POSTS {
-        flush(of);
-    }
-    Ok(())
-}
-
-/// What was said goes into the store, in its order and in one commit, so that each reader is woken once
-/// for all of it. It is answered when it is there.
-pub(crate) fn flush(of: &mut Incoming) {
-    if of.posts.is_empty() {
-        return;
-    }
-    let engine = of.engine.clone();
-    let under_way = |post: Post| {
-        let committed = engine.change(Change::PostRoom {
-            room: post.room.id,
-            number: post.number,
-            seq: post.seq,
-            event: post.event.clone(),
-            at: post.at,
-        });
-        (post, committed)
-    };
-    let posts: Vec<_> = std::mem::take(&mut of.posts).into_iter().map(under_way).collect();
-    // Without a runtime everything is at its end.
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return;
-    };
-    runtime.spawn(async move {
-        let mut outcomes = Vec::with_capacity(posts.len());
-        for (post, committed) in posts {
-            outcomes.push((post, committed.await));
-        }
-        for (post, outcome) in outcomes {
-            let refusal = match outcome {
-                Ok(Outcome::Said(place)) => {
-                    Counters::count(&engine.counters.accepted);
-                    let (at, body) = (post.at, post.event);
-                    give_new(&engine, &post.room, SharedEntry { place, at, body });
-                    post.reply.done();
-                    continue;
-                }
-                Ok(Outcome::Conflict) => ErrorCode::RoomReplayed.into(),
-                Ok(Outcome::NotIn) => ErrorCode::RoomNotJoined.into(),
-                Ok(_) => ErrorCode::NoRoom.into(),
-                Err(refusal) => refusal,
-            };
-            post.reply.refuse(&refusal);
-        }
-    });
 }
 
 /// A person and all that they said are deleted.
